@@ -83,15 +83,25 @@ class Transformer(Model):
     dense_layers: Extent = 0
     """Layers with a dense feed-forward network in a mixture-of-experts model."""
     router_bias: bool = False
+    """One number per expert: a bias of the router or a load-balancing correction (DeepSeek-V3)."""
+    expert_bias: bool = False
+    attention_sinks: bool = False
+    """One learned number per head in the denominator of the softmax (gpt-oss)."""
 
     latent_attention: LatentAttention | None = None
-    position: Literal["rotary", "learned", "relative", "sinusoidal", "none"] = "rotary"
+    position: Literal["rotary", "learned", "relative", "disentangled", "sinusoidal", "none"] = "rotary"
+    """none: no position information, or a bias without parameters (ALiBi)."""
     max_positions: Extent = 0
-    """Rows of a learned position table; 0 when there is none."""
+    """Rows of a position table that is stored (learned, or sinusoidal as in Whisper); 0 when there is none. For a
+    model of images: one row for each patch and the class token when left out."""
     decoder_max_positions: Extent = 0
     relative_buckets: Extent = 0
+    """Rows of the relative position table: one number per head (T5), or a vector of the hidden size in an encoder
+    with ``position: disentangled`` (DeBERTa)."""
     token_types: Extent = 0
     norm: Literal["rmsnorm", "layernorm"] = "rmsnorm"
+    norm_scale: bool = True
+    """False: norms hold no parameters at all (OLMo)."""
     norm_bias: bool | None = None
     """None: layernorm has a bias, rmsnorm has none."""
     norms_per_layer: Size = 2
@@ -101,8 +111,12 @@ class Transformer(Model):
     final_norm: bool = True
     embedding_norm: bool = False
     embedding_size: Size | None = None
-    """Width of the embedding where a projection to the hidden size follows (ELECTRA, OPT-350m)."""
+    """Width of the token embedding where a projection to the hidden size follows. In an encoder all tables have this
+    width and the projection has a bias (ELECTRA); in a decoder a second projection leads back before the head
+    (OPT-350m)."""
     qkv_bias: bool = False
+    key_bias: bool | None = None
+    """None: as ``qkv_bias``; false where queries and values have a bias and keys have none (Whisper)."""
     attention_output_bias: bool = False
     ffn_bias: bool = False
     head_bias: bool = False
@@ -113,6 +127,7 @@ class Transformer(Model):
     """Outputs of a classifier head."""
     image_size: Extent = 0
     patch_size: Extent = 0
+    image_channels: Size = 3
     patch_bias: bool = True
     class_token: bool = False
     audio_channels: Extent = 0
@@ -130,6 +145,15 @@ class Transformer(Model):
     def head_size(self) -> int:
         """Channels of one query head."""
         return self.head_dim or self.hidden // self.heads
+
+    @property
+    def position_rows(self) -> int:
+        """Rows of the stored position table of the first stack; 0 when positions have no table."""
+        if self.position not in ("learned", "sinusoidal"):
+            return 0
+        if self.max_positions or not self.patch_size or self.position == "sinusoidal":
+            return self.max_positions
+        return (self.image_size // self.patch_size) ** 2 + int(self.class_token)
 
     @model_validator(mode="after")
     def _dimensions_fit(self) -> Self:
@@ -155,6 +179,10 @@ class Transformer(Model):
             raise ValueError(f"image_size {self.image_size} does not divide by patch_size {self.patch_size}")
         if self.vocab == 0 and not (self.patch_size or self.audio_channels):
             raise ValueError("vocab is 0, and there is neither an image nor an audio stem")
+        if self.position == "learned" and not self.position_rows:
+            raise ValueError("position learned needs max_positions, the rows of its table")
+        if self.head == "classifier" and not self.classes:
+            raise ValueError("head classifier needs classes")
         return self
 
 

@@ -1,0 +1,1 @@
+"""Sources of a model: dimensions, a Hugging Face config, a shipped name. Each returns words of floor 0."""
