@@ -54,9 +54,9 @@ class LatentAttention(Model):
 
 
 class Transformer(Model):
-    """Dimensions of a transformer. ``layers`` counts encoder layers of an encoder-decoder, ``decoder_layers`` the rest.
+    """Dimensions of a transformer; ``layers`` of an encoder-decoder are those of its encoder.
 
-    Sizes that a published config leaves out have the value that most models use; a wrong combination is an error.
+    Sizes that are left out have the value that most models use; wrong combinations are errors.
     """
 
     kind: Literal["decoder", "encoder", "encoder-decoder"] = "decoder"
@@ -92,12 +92,12 @@ class Transformer(Model):
     position: Literal["rotary", "learned", "relative", "disentangled", "sinusoidal", "none"] = "rotary"
     """none: no position information, or a bias without parameters (ALiBi)."""
     max_positions: Extent = 0
-    """Rows of a position table that is stored (learned, or sinusoidal as in Whisper); 0 when there is none. For a
-    model of images: one row for each patch and the class token when left out."""
+    """Rows of a position table that is stored (learned, or sinusoidal as in Whisper); 0 when there is none.
+    For a model of images: one row for each patch and the class token when left out."""
     decoder_max_positions: Extent = 0
     relative_buckets: Extent = 0
-    """Rows of the relative position table: one number per head (T5), or a vector of the hidden size in an encoder
-    with ``position: disentangled`` (DeBERTa)."""
+    """Rows of the relative position table: one number per head (T5), or with ``position: disentangled`` a
+    vector of the hidden size (DeBERTa)."""
     token_types: Extent = 0
     norm: Literal["rmsnorm", "layernorm"] = "rmsnorm"
     norm_scale: bool = True
@@ -105,15 +105,15 @@ class Transformer(Model):
     norm_bias: bool | None = None
     """None: layernorm has a bias, rmsnorm has none."""
     norms_per_layer: Size = 2
-    """Norms over the hidden size in an encoder or decoder-only layer; a cross-attending layer has one more."""
+    """Norms over the hidden size in one layer; a cross-attending layer has one more."""
     qk_norm: Literal["none", "head", "all"] = "none"
     """Norm on queries and keys: over one head's channels, or over all heads' channels."""
     final_norm: bool = True
     embedding_norm: bool = False
     embedding_size: Size | None = None
-    """Width of the token embedding where a projection to the hidden size follows. In an encoder all tables have this
-    width and the projection has a bias (ELECTRA); in a decoder a second projection leads back before the head
-    (OPT-350m)."""
+    """Width of the token embedding where a projection to the hidden size follows. In an encoder all tables
+    have this width and the projection has a bias (ELECTRA); in a decoder a second projection leads back
+    before the head (OPT-350m)."""
     qkv_bias: bool = False
     key_bias: bool | None = None
     """None: as ``qkv_bias``; false where queries and values have a bias and keys have none (Whisper)."""
@@ -159,7 +159,7 @@ class Transformer(Model):
     def _dimensions_fit(self) -> Self:
         if self.head_dim is None and self.hidden % self.heads:
             raise ValueError(
-                f"hidden {self.hidden} does not divide by heads {self.heads}; give head_dim or change one of them"
+                f"hidden {self.hidden} does not divide by heads {self.heads}; give head_dim or change one"
             )
         if self.heads % self.kv_head_count:
             raise ValueError(f"heads {self.heads} does not divide by kv_heads {self.kv_head_count}")

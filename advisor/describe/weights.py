@@ -1,7 +1,7 @@
 """The inventory of a transformer: every parameter tensor, by role, with the matrix shape that a GEMM sees.
 
-The memory model sums ``elements``; the time model reads ``outputs`` and ``inputs``. Fused projections (a single
-query-key-value matrix, a single gate-and-up matrix) are listed by their parts: the sums are the same.
+The memory model sums ``elements``; the time model reads ``outputs`` and ``inputs``. Fused projections (one
+query-key-value matrix, one gate-and-up matrix) are listed by their parts: the sums are the same.
 """
 
 from __future__ import annotations
@@ -32,10 +32,10 @@ class Weight:
     """A kind of parameter tensor and how many of them the model holds.
 
     Attributes:
-        name: dotted, such as ``attention.query`` or ``expert.gate``; a bias has the name of its matrix and ``.bias``.
+        name: dotted, such as ``attention.query`` or ``expert.gate``; a bias appends ``.bias``.
         role: what it is for.
         outputs: rows of the matrix; the elements of a one-dimensional tensor.
-        inputs: columns of the matrix (for a convolution: channels times taps); 1 for a one-dimensional tensor.
+        inputs: columns of the matrix (of a convolution: channels times taps); 1 for a one-dimensional tensor.
         count: tensors of this kind in the whole model.
         stack: ``stem`` (before the layers), ``encoder``, ``decoder`` or ``head``.
         active: share of the ``count`` copies that one token passes through (routed experts).
@@ -252,7 +252,7 @@ def _latent_attention(model: Transformer, latent: LatentAttention, stack: _Stack
 
 
 def _relative_positions(model: Transformer, stack: _Stack) -> Iterator[Weight]:
-    """Yield the relative position table of a stack: per head (T5), or of the hidden size with a norm (DeBERTa)."""
+    """Yield a stack's relative position table: per head (T5), or of the hidden size with a norm (DeBERTa)."""
     if model.position == "relative":
         yield Weight("embedding.relative", Role.EMBEDDING, model.relative_buckets, stack.heads, 1, stack.name)
     if model.position == "disentangled":
@@ -299,7 +299,7 @@ def _two_or_three(
     bias: bool,
     active: float = 1.0,
 ) -> Iterator[Weight]:
-    """Yield up and down, and the gate of a gated network (Shazeer 2020, "GLU variants improve transformer")."""
+    """Yield up and down, and the gate of a gated network (Shazeer 2020, "GLU Variants")."""
     shapes = [("up", inner, model.hidden), ("down", model.hidden, inner)]
     if model.gated_ffn:
         shapes.insert(0, ("gate", inner, model.hidden))
@@ -323,7 +323,8 @@ def _head(model: Transformer) -> Iterator[Weight]:
         yield from _norm(model, "norm.head", width, count=1, stack="head")
         yield from _vocabulary(model, width, bias=True)
     else:
-        if model.kind == "encoder" and not (model.patch_size or model.audio_channels):
+        text = not (model.patch_size or model.audio_channels)
+        if model.head == "pooler" or (model.kind == "encoder" and text):
             yield from _linear("pooler", model.hidden, model.hidden, count=1, stack="head", bias=True)
         if model.head == "classifier":
             bias = model.head_bias or model.kind == "encoder"
