@@ -1,17 +1,18 @@
 """Words for devices: what a GPU or CPU is, how its numbers must agree, and how its names are resolved.
 
 Rates are dense (no 2:4 sparsity). One FMA counts as two operations. Memory that a vendor sells as "24 GB" is held as
-``size_gib: 24``; what the driver leaves to a program is smaller, see :func:`usable_memory_gib`.
+``size_gib: 24``; what the driver leaves to a program is smaller and is the memory estimate's business.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
+from functools import cached_property
 from typing import Literal, Self
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from advisor.errors import InputError, nearest
 from advisor.quantity import Model
@@ -76,13 +77,31 @@ class TensorRate(Model):
 
 
 class TensorCores(Model):
-    """Matrix units: NVIDIA tensor cores, AMD matrix cores, Intel XMX."""
+    """Matrix units: NVIDIA tensor cores, AMD matrix cores, Intel XMX.
+
+    In files ``rates`` may be written short, operand and accumulator joined by a slash: ``{fp16/fp32: 165.2}``.
+    """
 
     generation: str
     number: int | None = Field(default=None, gt=0)
     rates: tuple[TensorRate, ...]
     clock_mhz: float | None = Field(default=None, gt=0)
     """Clock behind ``rates`` where it is not the boost clock."""
+    half_rate_fp32_accumulate: bool = False
+    """True where the vendor halves what accumulates in fp32 (GeForce from Turing on, L40, A10G)."""
+
+    @field_validator("rates", mode="before")
+    @classmethod
+    def _short_form(cls, value: object) -> object:
+        if not isinstance(value, Mapping):
+            return value
+        rates = []
+        for key, tflops in value.items():
+            number_format, slash, accumulate = str(key).partition("/")
+            if not slash:
+                raise ValueError(f"write {key!r} as operand/accumulator, such as fp16/fp32 or int8/int32")
+            rates.append({"format": number_format, "accumulate": accumulate, "tflops": tflops})
+        return tuple(rates)
 
 
 class Board(Model):
@@ -186,6 +205,277 @@ class Device(Model):
         return self
 
 
+# Operations (an FMA is two) per clock and multiprocessor on the matrix units, fp16 with fp16 accumulation and the others
+# at the silicon's full rate. NVIDIA: the architecture whitepapers (V100, Turing, A100, GA102, AGX Orin, Ada, Hopper,
+# Blackwell), cross-checked against the datasheet rates of A100, V100, T4, A6000, A10, A40, L4, 3090, 4090 and 5090, all
+# within 1 %. AMD: CDNA and RDNA ISA guides; they reproduce AMD's published peaks. Intel: Xe architecture guides.
+_VOLTA = {"fp16": 1024.0}
+_TURING = {"fp16": 1024.0, "int8": 2048.0}
+_GA100 = {"fp16": 2048.0, "bf16": 2048.0, "tf32": 1024.0, "int8": 4096.0}
+_GA102 = {"fp16": 1024.0, "bf16": 1024.0, "tf32": 512.0, "int8": 2048.0}
+_ADA = {**_GA102, "fp8": 2048.0}
+_HOPPER = {"fp16": 4096.0, "bf16": 4096.0, "tf32": 2048.0, "fp8": 8192.0, "int8": 8192.0}
+_GB100 = {"fp16": 8192.0, "bf16": 8192.0, "tf32": 4096.0, "fp8": 16384.0, "int8": 16384.0, "fp4": 32768.0}
+_CDNA2 = {"fp16": 1024.0, "bf16": 1024.0, "int8": 1024.0}
+_CDNA3 = {"fp16": 2048.0, "bf16": 2048.0, "tf32": 1024.0, "fp8": 4096.0, "int8": 4096.0}
+_CDNA4 = {"fp16": 4096.0, "bf16": 4096.0, "fp8": 8192.0, "int8": 8192.0, "fp4": 16384.0}
+_RDNA3 = {"fp16": 512.0, "bf16": 512.0, "int8": 512.0}
+_RDNA4 = {"fp16": 1024.0, "bf16": 1024.0, "fp8": 2048.0, "int8": 2048.0}
+_XMX = {"fp16": 2048.0, "bf16": 2048.0, "int8": 4096.0}
+
+TENSOR_OPS_PER_CLOCK: Mapping[str, Mapping[str, float]] = {
+    "7.0": _VOLTA, "7.2": _TURING, "7.5": _TURING, "8.0": _GA100, "8.6": _GA102, "8.7": _GA100, "8.9": _ADA,
+    "9.0": _HOPPER, "10.0": _GB100, "10.3": {**_GB100, "fp4": 49152.0}, "11.0": _GB100,
+    "12.0": {**_ADA, "fp4": 4096.0}, "12.1": {**_ADA, "fp4": 4096.0},
+    "CDNA 1.0": {**_CDNA2, "bf16": 512.0}, "CDNA 2.0": _CDNA2, "CDNA 3.0": _CDNA3, "CDNA 4.0": _CDNA4,
+    "RDNA 3.0": _RDNA3, "RDNA 3.5": _RDNA3, "RDNA 4.0": _RDNA4,
+    "Xe-HPG": _XMX, "Xe2-HPG": _XMX, "Xe-HPC": {key: 2 * ops for key, ops in _XMX.items()} | {"tf32": 2048.0},
+}  # fmt: skip
+"""Dense operations per clock and multiprocessor, by compute capability (NVIDIA) or architecture (others)."""
+
+TENSOR_CORES_PER_MULTIPROCESSOR: Mapping[str, int] = {
+    "7.0": 8, "7.2": 8, "7.5": 8, "8.0": 4, "8.6": 4, "8.7": 4, "8.9": 4, "9.0": 4, "10.0": 4, "10.3": 4,
+    "11.0": 4, "12.0": 4, "12.1": 4,
+}  # fmt: skip
+
+CORES_PER_MULTIPROCESSOR: Mapping[str, int] = {
+    "3.5": 192, "3.7": 192, "5.0": 128, "5.2": 128, "5.3": 128, "6.0": 64, "6.1": 128, "6.2": 128, "7.0": 64,
+    "7.2": 64, "7.5": 64, "8.0": 64, "8.6": 128, "8.7": 128, "8.9": 128, "9.0": 128, "10.0": 128, "10.3": 128,
+    "11.0": 128, "12.0": 128, "12.1": 128, "GCN 5.1": 64, "CDNA 1.0": 64, "CDNA 2.0": 64, "CDNA 3.0": 64,
+    "CDNA 4.0": 64, "RDNA 2.0": 64, "RDNA 3.0": 64, "RDNA 3.5": 64, "RDNA 4.0": 64, "Xe-HPG": 128,
+    "Xe2-HPG": 128, "Xe-HPC": 128, "Apple GPU": 128,
+}  # fmt: skip
+"""FP32 lanes per multiprocessor as the vendors count cores (CUDA C programming guide, AMD and Intel guides)."""
+
+FP32_OPS_PER_CORE: Mapping[str, float] = {
+    "RDNA 3.0": 4, "RDNA 3.5": 4, "RDNA 4.0": 4, "CDNA 3.0": 4, "CDNA 4.0": 4,
+    # CPUs: FMA units x lanes x 2, per physical core (WikiChip and the vendors' optimisation guides).
+    "Ivy Bridge": 16, "Haswell": 32, "Broadwell": 32, "Coffee Lake": 32, "Comet Lake": 32, "Alder Lake": 32,
+    "Skylake-X": 64, "Skylake-SP": 64, "Cascade Lake": 64, "Cascade Lake-X": 64, "Ice Lake-SP": 64,
+    "Sapphire Rapids": 64, "Zen": 16, "Zen 2": 32, "Zen 3": 32, "Zen 4": 32, "Zen 5": 64,
+    "Neoverse V2": 32, "Firestorm": 32, "Avalanche": 32, "Everest": 32,
+}  # fmt: skip
+"""FP32 operations per clock and core where it is not one FMA: dual issue, and the vector units of CPUs."""
+
+FP16_RATIO: Mapping[str, float] = {
+    "5.3": 2, "6.0": 2, "6.1": 1 / 64, "6.2": 2, "7.0": 2, "7.2": 2, "7.5": 2, "8.0": 4, "8.6": 1, "8.7": 2,
+    "8.9": 1, "9.0": 2, "10.0": 2, "10.3": 2, "11.0": 2, "12.0": 1, "12.1": 1, "GCN 5.1": 2, "CDNA 1.0": 2,
+    "CDNA 2.0": 2, "CDNA 3.0": 1, "CDNA 4.0": 1, "RDNA 2.0": 2, "RDNA 3.0": 2, "RDNA 3.5": 2, "RDNA 4.0": 2,
+    "Xe-HPG": 2, "Xe2-HPG": 2, "Xe-HPC": 1, "Apple GPU": 1,
+}  # fmt: skip
+"""FP16 over FP32 rate outside the matrix units (CUDA programming guide, throughput table; vendors' peaks)."""
+
+
+def generation_key(device: Device) -> str:
+    """Return what the constant tables are looked up by: compute capability, or the architecture without one."""
+    return device.compute_capability or device.architecture
+
+
+def _computed(device: Device) -> Iterable[tuple[str, float, float]]:
+    """Yield (check, stated, computed) for every number of the entry that its other numbers determine."""
+    memory, compute, tensor = device.memory, device.compute, device.tensor
+    key = generation_key(device)
+    if memory.bus_bits and memory.data_rate_gbps:
+        yield "bandwidth", memory.bandwidth_gb_s, memory.bus_bits * memory.data_rate_gbps / 8
+    if compute.cores and compute.boost_clock_mhz:
+        operations = FP32_OPS_PER_CORE.get(device.architecture, 2.0)
+        if device.kind == "gpu" or device.architecture in FP32_OPS_PER_CORE:
+            yield "fp32", compute.fp32_tflops, compute.cores * operations * compute.boost_clock_mhz / 1e6
+    if compute.cores and compute.multiprocessors and key in CORES_PER_MULTIPROCESSOR:
+        yield "cores", float(compute.cores), float(compute.multiprocessors * CORES_PER_MULTIPROCESSOR[key])
+    if compute.fp16_tflops and key in FP16_RATIO:
+        yield "fp16", compute.fp16_tflops, compute.fp32_tflops * FP16_RATIO[key]
+    if tensor is None or not compute.multiprocessors:
+        return
+    if tensor.number and key in TENSOR_CORES_PER_MULTIPROCESSOR:
+        number = compute.multiprocessors * TENSOR_CORES_PER_MULTIPROCESSOR[key]
+        yield "tensor-number", float(tensor.number), float(number)
+    clock = tensor.clock_mhz or compute.boost_clock_mhz
+    for rate in tensor.rates:
+        operations = TENSOR_OPS_PER_CLOCK.get(key, {}).get(rate.format.value, 0.0)
+        if operations and clock:
+            full = compute.multiprocessors * operations * clock / 1e6
+            # fp4 keeps its full rate on GeForce Blackwell (whitepaper; measured on an RTX 5060 Ti).
+            halved = tensor.half_rate_fp32_accumulate and rate.accumulate == "fp32" and rate.format != "fp4"
+            yield rate_check(rate), rate.tflops, full / 2 if halved else full
+
+
+def rate_check(rate: TensorRate) -> str:
+    """Return the name of the check of one tensor rate: ``tensor-fp16``, ``tensor-fp16-fp16``, ``tensor-int8``."""
+    suffix = "-fp16" if rate.accumulate == "fp16" else ""
+    return f"tensor-{rate.format.value}{suffix}"
+
+
 def discrepancies(device: Device) -> list[tuple[str, float, float]]:
-    """Return the checks that fail by more than :data:`TOLERANCE` as (name, stated, computed from its parts)."""
-    raise NotImplementedError
+    """Return the checks that fail by more than :data:`TOLERANCE` as (name, stated, computed from its parts).
+
+    The checks are ``bandwidth`` (bus x data rate, GB/s), ``fp32`` (cores x clock x operations, TFLOP/s), ``cores``,
+    ``fp16`` (ratio to fp32), ``tensor-number`` and one for each tensor rate (:func:`rate_check`). A check whose
+    parts are not known is left out.
+    """
+    return [
+        (check, stated, computed)
+        for check, stated, computed in _computed(device)
+        if abs(stated - computed) > TOLERANCE * computed
+    ]
+
+
+_MARKS = re.compile(r"\((?:r|tm|c)\)|[®™©]", re.IGNORECASE)
+_SEPARATORS = re.compile(r"[\s_\-/()\[\],]+")
+_UNITS = re.compile(r"(?<=\d)\s+(?=gi?b\b)", re.IGNORECASE)
+# Words that drivers and shops add or leave out at will. "Quadro", "Titan", "Pro", "Ada" and "Laptop" tell cards apart
+# and stay; "GPU" goes, so that "RTX 4090 Laptop GPU" is "RTX 4090 Laptop".
+_NOISE = frozenset(
+    {"nvidia", "corporation", "geforce", "tesla", "amd", "ati", "radeon", "instinct", "intel", "apple"}
+    | {"graphics", "gpu", "card", "generation", "edition", "cpu", "processor"}
+)
+
+
+def words(name: str) -> tuple[str, ...]:
+    """Return the words of a device name that tell devices apart, in lower case."""
+    text = _UNITS.sub("", _MARKS.sub(" ", name)).lower()
+    found = tuple(word for word in _SEPARATORS.split(text) if word)
+    return tuple(word for word in found if word not in _NOISE) or found
+
+
+def normalise(name: str) -> str:
+    """Return the form in which device names are compared: ``NVIDIA GeForce RTX 4090`` becomes ``rtx4090``.
+
+    Names are compared as wholes, so ``A4000`` can never match ``A40``.
+    """
+    return "".join(words(name))
+
+
+_MEMORY_TOLERANCE = 0.12
+"""Drivers report up to a tenth less than the nominal size (ECC, carve-outs); variants differ by a fifth or more."""
+
+
+class NameIndex:
+    """Finds devices by what people and drivers call them; built once, asked for every line of a stream.
+
+    Args:
+        devices: the catalog; ids are unique.
+    """
+
+    def __init__(self, devices: Iterable[Device]) -> None:
+        self.devices = tuple(devices)
+
+    @cached_property
+    def by_id(self) -> Mapping[str, Device]:
+        """Devices by id."""
+        return {device.id: device for device in self.devices}
+
+    @cached_property
+    def by_name(self) -> Mapping[str, tuple[Device, ...]]:
+        """Devices by normalised id, name, driver name and alias."""
+        found: dict[str, dict[str, Device]] = {}
+        for device in self.devices:
+            known = device.identifiers
+            for name in (device.id, device.name, *known.nvml_names, *known.aliases):
+                found.setdefault(normalise(name), {})[device.id] = device
+        return {name: tuple(devices.values()) for name, devices in found.items()}
+
+    @cached_property
+    def _hyphenated(self) -> Mapping[str, Device]:
+        return {device.id.replace("-", ""): device for device in self.devices}
+
+    def resolve(
+        self, name: str, total_memory_mib: float | None = None, pci_device_id: str | None = None
+    ) -> Device:
+        """Return the one device that ``name`` means.
+
+        The order is id, exact normalised name or alias, total memory, PCI device id. Where a person wrote the
+        name (neither memory nor PCI id is known) and a desktop card and a laptop chip share it, the desktop card is meant.
+
+        Args:
+            name: id, marketing name, alias or the driver's name.
+            total_memory_mib: what the driver reports as total memory, in MiB.
+            pci_device_id: ``0x2684``, ``2684`` or NVML's ``0x268410DE``.
+
+        Raises:
+            InputError: no device or more than one has this name; the candidates are listed.
+        """
+        compact = re.sub(r"[\s_\-]+", "", name).lower()
+        by_hand = total_memory_mib is None and pci_device_id is None
+        exact = self.by_id.get(name) or (self._hyphenated.get(compact) if by_hand else None)
+        if exact is not None:
+            return exact
+        candidates = self.by_name.get(normalise(name), ())
+        if by_hand:
+            candidates = _without_laptops(candidates)
+        elif len(candidates) > 1:
+            candidates = _by_pci(_by_memory(candidates, total_memory_mib), pci_device_id)
+        if len(candidates) == 1:
+            return candidates[0]
+        if candidates:
+            raise _ambiguous(name, candidates)
+        family = self._family(name)
+        if len(family) > 1:
+            raise _ambiguous(name, family)
+        raise InputError(
+            "no such device in the catalog",
+            value=name,
+            accepted="an id of the catalog, or a name that means one device",
+            candidates=[device.id for device in family] or self._nearest(name),
+        )
+
+    def _family(self, name: str) -> tuple[Device, ...]:
+        """Return the devices whose id holds every word of ``name`` as a whole word."""
+        wanted = set(words(name))
+        return tuple(device for device in self.devices if wanted and wanted <= set(device.id.split("-")))
+
+    def _nearest(self, name: str) -> tuple[str, ...]:
+        close = nearest(normalise(name), self.by_name) if name else ()
+        return tuple(dict.fromkeys(self.by_name[key][0].id for key in close))
+
+
+def _without_laptops(candidates: Sequence[Device]) -> tuple[Device, ...]:
+    return tuple(device for device in candidates if device.segment != "laptop") or tuple(candidates)
+
+
+def _by_memory(candidates: Sequence[Device], total_memory_mib: float | None) -> tuple[Device, ...]:
+    if total_memory_mib is None:
+        return tuple(candidates)
+    total_gib = total_memory_mib / 1024
+
+    def distance(device: Device) -> float:
+        return abs(device.memory.size_gib - total_gib) / device.memory.size_gib
+
+    least = min(distance(device) for device in candidates)
+    if least > _MEMORY_TOLERANCE:
+        return tuple(candidates)
+    return tuple(device for device in candidates if distance(device) <= least + 1e-9)
+
+
+def _by_pci(candidates: Sequence[Device], pci_device_id: str | None) -> tuple[Device, ...]:
+    if pci_device_id is None:
+        return tuple(candidates)
+    digits = pci_device_id.lower().removeprefix("0x")
+    # NVML joins the device id and the vendor id (10DE) to one number of eight digits.
+    wanted = digits[:4].upper() if len(digits) == 8 else digits.upper().zfill(4)
+    matching = tuple(device for device in candidates if wanted in device.identifiers.pci_device_ids)
+    return matching or tuple(candidates)
+
+
+def _ambiguous(name: str, candidates: Sequence[Device]) -> InputError:
+    ids = [device.id for device in candidates]
+    return InputError(
+        f"the name means {len(ids)} devices", value=name, accepted=f"one of {', '.join(ids)}", candidates=ids
+    )
+
+
+def resolve(
+    name: str,
+    devices: Iterable[Device] | NameIndex,
+    total_memory_mib: float | None = None,
+    pci_device_id: str | None = None,
+) -> Device:
+    """Return the one device of ``devices`` that ``name`` means, see :meth:`NameIndex.resolve`.
+
+    Pass a :class:`NameIndex` where many names are resolved.
+
+    Raises:
+        InputError: no device or more than one has this name; the candidates are listed.
+    """
+    index = devices if isinstance(devices, NameIndex) else NameIndex(devices)
+    return index.resolve(name, total_memory_mib, pci_device_id)
