@@ -1,0 +1,300 @@
+"""Every JSON document that leaves the tool, with its schema version. Tables and reports are views of these.
+
+The fields are a contract with scripts. Unknown is null, never a number that looks measured. A quantity with
+uncertainty is ``{value, low, high}``, an 80 % interval.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+from pydantic import ConfigDict, Field
+
+from advisor.quantity import Model, Quantity
+
+
+class Document(Model):
+    """Base of documents that carry their schema id under the key ``schema``."""
+
+    model_config = ConfigDict(**(Model.model_config | {"populate_by_name": True, "serialize_by_alias": True}))
+
+
+class MemoryDocument(Model):
+    """Device memory on the fullest GPU, in GiB, by part. ``required_gib`` is what the whole device must offer."""
+
+    required_gib: Quantity
+    available_gib: float
+    """What the driver leaves to one process on this device."""
+    parameters_gib: float
+    gradients_gib: float
+    optimizer_gib: float
+    activations_gib: float
+    """Saved for backward; the KV cache in inference."""
+    temporary_gib: float
+    """Largest temporary: logits and their gradient, gathered parameters, the optimizer's buffer."""
+    overhead_gib: float
+    """Context, workspaces, communication buffers and fragmentation."""
+    margin_gib: float
+    """Kept free on purpose; never scaled with the card."""
+    allocated_gib: float
+    """What ``torch.cuda.max_memory_allocated`` would show: all parts without overhead and margin."""
+
+
+class ShardingDocument(Model):
+    """How the GPUs share the work."""
+
+    strategy: Literal["none", "ddp", "zero1", "zero2", "fsdp"]
+    data: int
+    tensor: int
+    pipeline: int
+
+
+class PlanDocument(Model):
+    """How the job runs on the GPUs: what the user fixed, and what was chosen for the rest."""
+
+    precision: str
+    weight_precision: str
+    """Format in which the frozen or served weights are held."""
+    micro_batch: int
+    gradient_accumulation: int
+    global_batch: int
+    checkpointing: Literal["none", "selective", "full"]
+    attention: Literal["eager", "flash"]
+    sharding: ShardingDocument
+
+
+class BreakdownDocument(Model):
+    """Time of one step by kind of operator."""
+
+    kind: str
+    time_s: float
+    share: float
+
+
+class CostDocument(Model):
+    """Money, in US dollars. Null is "not known", with the reason among the warnings."""
+
+    purchase_usd: float | None
+    purchase_price: str | None
+    """Kind, date and source of the purchase price."""
+    power_usd: float | None
+    """Electricity of this job at the wall, PUE included."""
+    rent_usd: float | None
+    """Renting the GPUs for this job."""
+    rent_usd_per_gpu_h: float | None
+    rent_price: str | None
+    owned_usd: float | None
+    """This job's share of the purchase over the horizon, plus its power."""
+    total_usd: float | None
+    """The cheaper of owning and renting among the ways allowed."""
+    total_by: Literal["buy", "rent"] | None
+    break_even_h: float | None
+    """Hours of use after which owning costs less than renting."""
+    prices_as_of: str | None
+
+
+class EvidenceDocument(Model):
+    """A published measurement near to the question, with what this model predicts for it."""
+
+    source: str
+    gpu: str
+    count: int = 1
+    model: str
+    measured: float
+    predicted: float
+    unit: str
+    similarity: str
+    date: str | None = None
+
+
+class WhatIfDocument(Model):
+    """The nearest configuration that would fit."""
+
+    change: str
+    required_gib: float
+
+
+class EstimateDocument(Model):
+    """Memory, time and cost of one workload on a number of one GPU.
+
+    Where nothing fits, ``fits`` is false, ``memory`` describes the smallest configuration, and times and costs are null.
+    """
+
+    gpu: str
+    name: str
+    count: int
+    fits: bool
+    memory: MemoryDocument
+    plan: PlanDocument
+    step_time_s: Quantity | None
+    samples_per_s: Quantity | None
+    tokens_per_s: Quantity | None
+    total_time_h: Quantity | None
+    time_to_first_token_s: Quantity | None = None
+    time_per_output_token_s: Quantity | None = None
+    output_tokens_per_s: Quantity | None = None
+    mfu: float | None = None
+    """Model FLOPs over dense peak FLOPs in the plan's precision."""
+    power_w: float | None = None
+    """Expected average draw of all GPUs."""
+    energy_kwh: Quantity | None
+    bottleneck: str | None
+    breakdown: tuple[BreakdownDocument, ...]
+    cost: CostDocument
+    evidence: tuple[EvidenceDocument, ...]
+    would_fit: tuple[WhatIfDocument, ...] = ()
+    assumptions: tuple[str, ...]
+    warnings: tuple[str, ...]
+
+
+class RecommendationDocument(EstimateDocument):
+    """An estimate with its place in the ranking."""
+
+    rank: int
+    pareto: bool
+    """True when no other answer is both faster and cheaper."""
+    reasons: tuple[str, ...]
+
+
+class ExcludedDocument(Model):
+    """A GPU that is not among the recommendations, and why."""
+
+    gpu: str
+    name: str
+    count: int | None = None
+    reason: str
+    constraint: str
+    """Which constraint excluded it: memory, precision, budget, deadline, power, vendor, segment, ecc, ..."""
+
+
+class RelaxDocument(Model):
+    """What to change so that there is an answer."""
+
+    constraint: str
+    current: float | str | None
+    needed: float | str
+    message: str
+    gpu: str | None = None
+
+
+class EstimateAnswer(Document):
+    """What ``estimate --json`` writes."""
+
+    schema_: Literal["gpu-advisor/estimate/1"] = Field(default="gpu-advisor/estimate/1", alias="schema")
+    workload: Mapping[str, Any]
+    estimates: tuple[EstimateDocument, ...]
+    warnings: tuple[str, ...] = ()
+
+
+class RecommendAnswer(Document):
+    """What ``recommend --json`` writes."""
+
+    schema_: Literal["gpu-advisor/recommend/1"] = Field(default="gpu-advisor/recommend/1", alias="schema")
+    workload: Mapping[str, Any]
+    objective: Literal["balanced", "cost", "time", "energy", "value"]
+    objective_explained: str
+    recommendations: tuple[RecommendationDocument, ...]
+    shown: int
+    qualified: int
+    """Answers that satisfy all constraints; the best ``shown`` of them are listed."""
+    excluded: tuple[ExcludedDocument, ...]
+    relax: tuple[RelaxDocument, ...]
+    warnings: tuple[str, ...] = ()
+
+
+class RatioDocument(Model):
+    """One estimate relative to the first of a comparison; 2.0 under ``speed`` means twice as fast."""
+
+    gpu: str
+    count: int
+    speed: float | None
+    memory: float | None
+    energy: float | None
+    total_cost: float | None
+
+
+class CompareAnswer(Document):
+    """What ``compare --json`` writes."""
+
+    schema_: Literal["gpu-advisor/compare/1"] = Field(default="gpu-advisor/compare/1", alias="schema")
+    workload: Mapping[str, Any]
+    estimates: tuple[EstimateDocument, ...]
+    ratios: tuple[RatioDocument, ...]
+    warnings: tuple[str, ...] = ()
+
+
+class GpuDocument(Model):
+    """One entry of the catalog, as ``gpus --json`` lists it."""
+
+    id: str
+    name: str
+    kind: str
+    vendor: str
+    architecture: str
+    segment: str
+    released: str | None
+    memory_gib: float
+    available_gib: float
+    bandwidth_gb_s: float
+    fp32_tflops: float
+    tensor_tflops: Mapping[str, float]
+    """Dense rate with the accumulate mode that training needs, by number format."""
+    tdp_w: float
+    purchase_usd: float | None
+    purchase_price: str | None
+    rent_usd_per_gpu_h: float | None
+    rent_price: str | None
+    origin: str
+    overrides: bool
+    entry: Mapping[str, Any] | None = None
+    """The whole catalog entry with the source of each number (``gpus show``)."""
+
+
+class GpuAnswer(Document):
+    """What ``gpus --json`` writes."""
+
+    schema_: Literal["gpu-advisor/gpu/1"] = Field(default="gpu-advisor/gpu/1", alias="schema")
+    gpus: tuple[GpuDocument, ...]
+
+
+class ModelDocument(Model):
+    """One shipped model, as ``models --json`` lists it."""
+
+    name: str
+    family: str
+    kind: str
+    parameters: int
+    active_parameters: int
+    parameters_source: str
+    sequence_length: int | None
+    aliases: tuple[str, ...] = ()
+    dimensions: Mapping[str, Any] | None = None
+
+
+class ModelAnswer(Document):
+    """What ``models --json`` writes."""
+
+    schema_: Literal["gpu-advisor/model/1"] = Field(default="gpu-advisor/model/1", alias="schema")
+    models: tuple[ModelDocument, ...]
+
+
+class PlaceDocument(Model):
+    """What exactly is wrong with an input."""
+
+    code: int
+    kind: Literal["input", "outside", "missing-extra"]
+    message: str
+    source: str | None = None
+    line: int | None = None
+    field: str | None = None
+    value: str | None = None
+    accepted: str | None = None
+    candidates: tuple[str, ...] = ()
+    hint: str | None = None
+
+
+class ErrorAnswer(Document):
+    """A bad line of ``estimate --jsonl`` answers this in its place."""
+
+    error: PlaceDocument

@@ -1,0 +1,176 @@
+"""Devices as arrays: the rates that each one sustains in a given precision."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from advisor.execution import ArchitectureConstants, Constants
+from advisor.hardware import Device, NumberFormat
+from advisor.operators import Floats
+from advisor.workload import Precision
+
+ASSUMED_MULTIPROCESSORS = 64
+"""Used for tile quantisation where a catalog entry does not say."""
+
+COMPUTE_FORMAT: dict[Precision, NumberFormat] = {
+    "fp32": NumberFormat.FP32,
+    "tf32": NumberFormat.TF32,
+    "fp16": NumberFormat.FP16,
+    "bf16": NumberFormat.BF16,
+    "fp8": NumberFormat.FP8,
+    "int8": NumberFormat.INT8,
+    "fp4": NumberFormat.FP4,
+}
+"""Format in which products run. int4 and nf4 weights are unpacked to the half-precision format of the device."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRates:
+    """Sustained rates of G devices in one precision; every array has shape [G].
+
+    Attributes:
+        matrix_flops: operations per second of large products in the precision.
+        full_flops: the same in fp32.
+        multiprocessors: independent units that tiles are dealt to.
+        bandwidth: device memory, bytes per second.
+        cache_bytes: last-level cache.
+        attention_forward: share of ``matrix_flops`` in fused attention.
+        attention_backward: the same for its backward.
+        kernel_s: shortest time of a kernel.
+        launch_s: time of the host for one launch.
+        peak_flops: dense peak in the precision, for utilisation figures.
+    """
+
+    matrix_flops: Floats
+    full_flops: Floats
+    multiprocessors: NDArray[np.float64]
+    bandwidth: Floats
+    cache_bytes: Floats
+    attention_forward: Floats
+    attention_backward: Floats
+    kernel_s: Floats
+    launch_s: Floats
+    peak_flops: Floats
+
+
+def constants_of(device: Device, constants: Constants) -> ArchitectureConstants:
+    """Return the efficiency constants of a device's architecture."""
+    return constants.of(device.vendor, device.architecture, device.compute_capability)
+
+
+def unsupported(device: Device, precision: Precision) -> str | None:
+    """Say why a device should not be used in a precision, None where it may be.
+
+    A format without matrix units of its own is refused where the device would emulate it slowly: bf16 before Ampere.
+    """
+    if precision in ("fp32", "fp16", "int4", "nf4"):
+        return None
+    if precision == "int8":
+        capability = device.capability
+        slow = device.tensor_tflops(NumberFormat.INT8) is None and (capability is None or capability < (6, 1))
+        return "no int8 units" if slow else None
+    if device.tensor_tflops(COMPUTE_FORMAT[precision]) is None:
+        return f"no {precision} tensor cores"
+    return None
+
+
+def half_precision(device: Device) -> Precision:
+    """Return the 16-bit format that the device computes in: bf16 where it has matrix units for it, else fp16."""
+    return "fp16" if unsupported(device, "bf16") else "bf16"
+
+
+def automatic_precision(device: Device, *, training: bool, mixed_only: bool) -> Precision:
+    """Return the precision a practitioner would pick: 16-bit on matrix units or with fast vector units, else fp32.
+
+    ``mixed_only`` (adapters on a frozen base, inference) takes 16-bit weights everywhere, since they halve the memory.
+    """
+    half = half_precision(device)
+    if device.tensor_tflops(COMPUTE_FORMAT[half]) is not None or not training or mixed_only:
+        return half
+    vector = device.compute
+    return "fp16" if (vector.fp16_tflops or 0.0) >= 1.5 * vector.fp32_tflops else "fp32"
+
+
+def matrix_peak_tflops(device: Device, precision: Precision) -> tuple[float, bool]:
+    """Return the dense peak for products in a precision, and whether matrix units deliver it.
+
+    Products accumulate in fp32 (integers in int32), as training needs. fp16 without matrix units runs at the better of
+    the fp16 and fp32 vector rate, int4 and nf4 in the half-precision format.
+    """
+    if precision in ("int4", "nf4"):
+        return matrix_peak_tflops(device, half_precision(device))
+    vector = device.compute
+    number_format = COMPUTE_FORMAT[precision]
+    accumulate = "int32" if precision == "int8" else "fp32"
+    tensor = None if precision == "fp32" else device.tensor_tflops(number_format, accumulate)
+    if tensor is not None:
+        return tensor, True
+    if precision in ("fp16", "int8"):
+        return max(vector.fp16_tflops or 0.0, vector.fp32_tflops), False
+    return vector.fp32_tflops, False
+
+
+def sustained(watts: float, peak_tflops: float, full_watts_per_tflops: float, exponent: float) -> float:
+    """Return the share of the boost clock that a power limit leaves under full matrix load.
+
+    Dynamic power grows with clock times voltage squared, so a card with a share ``r`` of the watts that full clock would
+    need holds about ``r ** exponent`` of it.
+    """
+    if full_watts_per_tflops == 0.0:
+        return 1.0
+    return min(1.0, watts / (peak_tflops * full_watts_per_tflops)) ** exponent
+
+
+def device_rates(
+    devices: Sequence[Device], precisions: Sequence[Precision], constants: Constants
+) -> DeviceRates:
+    """Return the sustained rates of each device in its precision of ``precisions``."""
+    rows = [_rates(device, precision, constants) for device, precision in zip(devices, precisions, strict=True)]
+    columns = np.array(rows, dtype=np.float64).reshape(len(rows), 10).T
+    return DeviceRates(*columns)
+
+
+def _rates(device: Device, precision: Precision, constants: Constants) -> tuple[float, ...]:
+    own = constants_of(device, constants)
+    exponent = constants.kernel.sustained_exponent
+    watts = device.board.tdp_w / device.board.devices_per_board
+    peak, tensor = matrix_peak_tflops(device, precision)
+    matrix = own.matrix
+
+    def rate(tflops: float, by_tensor: bool) -> float:
+        need = matrix.tensor_watts_per_tflops if by_tensor else matrix.vector_watts_per_tflops
+        share = matrix.tensor if by_tensor else matrix.vector
+        return tflops * 1e12 * share * sustained(watts, tflops, need, exponent)
+
+    sixteen_bit, _ = matrix_peak_tflops(device, half_precision(device))
+    if tensor and precision in ("fp8", "int8"):
+        flops = rate(sixteen_bit, True) * (peak / sixteen_bit) * matrix.eight_bit
+    elif tensor and precision == "fp4":
+        flops = rate(sixteen_bit, True) * (peak / sixteen_bit) * matrix.four_bit
+    elif tensor and precision == "tf32":
+        flops = rate(sixteen_bit, True) * (peak / sixteen_bit)
+    else:
+        flops = rate(peak, tensor)
+    return (
+        flops,
+        rate(device.compute.fp32_tflops, False),
+        device.compute.multiprocessors or ASSUMED_MULTIPROCESSORS,
+        device.memory.bandwidth_gb_s * 1e9 * own.bandwidth,
+        (device.compute.l2_mib or 0.0) * 2**20,
+        own.attention_forward,
+        own.attention_backward,
+        own.kernel_us * 1e-6,
+        own.launch_us * 1e-6,
+        peak * 1e12,
+    )
+
+
+def available_bytes(device: Device, constants: Constants) -> float:
+    """Bytes that the driver leaves to programs: the reported total less what it keeps for itself."""
+    own = constants_of(device, constants)
+    total = device.memory.size_gib * 1024 if device.memory.reported_mib is None else device.memory.reported_mib
+    return (total * (1 - own.reserved_fraction) - own.reserved_mib) * 2**20

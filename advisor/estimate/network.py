@@ -1,0 +1,72 @@
+"""Communication between GPUs: what a collective costs, and how much of it shows.
+
+Ring algorithms (Patarasuk and Yuan 2009): an all-reduce of S bytes over n GPUs moves 2 S (n - 1) / n through each link,
+a gather or scatter half of that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from advisor.execution import NetworkConstants
+from advisor.hardware import Device
+from advisor.operators import Floats
+
+GPUS_PER_NODE = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Links:
+    """One-way bandwidth of one GPU in bytes per second within a node and between nodes, shape [G], and latencies."""
+
+    inside: Floats
+    between: Floats
+    latency_s: float
+    node_latency_s: float
+    peer: np.ndarray
+    """True where GPUs reach each other without the host."""
+
+
+def links(devices: Sequence[Device], constants: NetworkConstants) -> Links:
+    """Return the links of each device. Consumer cards without NVLink stage through the host's memory."""
+    rows = [_inside(device, constants) for device in devices]
+    return Links(
+        inside=np.array([row[0] for row in rows]),
+        between=np.array([constants.node_gb_s[device.segment] * 1e9 for device in devices]),
+        latency_s=constants.latency_us * 1e-6,
+        node_latency_s=constants.node_latency_us * 1e-6,
+        peer=np.array([row[1] for row in rows], dtype=bool),
+    )
+
+
+def _inside(device: Device, constants: NetworkConstants) -> tuple[float, bool]:
+    if device.links.nvlink_gb_s:
+        return device.links.nvlink_gb_s / 2 * 1e9 * constants.nvlink_share, True
+    lanes = device.links.pcie_lanes or 8
+    generation = str(device.links.pcie_generation or 3)
+    line = constants.pcie_lane_gb_s[generation] * lanes * 1e9
+    staged = device.segment in ("consumer", "laptop", "embedded")
+    return line * (constants.pcie_staged_share if staged else constants.pcie_share), not staged
+
+
+def gather_time(size: float | Floats, count: int, link: Links, *, spread: int | None = None) -> Floats:
+    """Seconds to all-gather or reduce-scatter ``size`` bytes over ``count`` GPUs, shape [G] (times that of ``size``).
+
+    Args:
+        size: bytes of the whole tensor, a number or an array of shape [M].
+        count: GPUs that take part.
+        link: the links of G devices.
+        spread: GPUs between neighbours of the group; a group of every eighth GPU always crosses nodes.
+    """
+    if count == 1:
+        return np.zeros_like(link.inside) if np.ndim(size) == 0 else np.zeros((len(link.inside), np.size(size)))
+    crossing = count * (spread or 1) > GPUS_PER_NODE
+    bandwidth = np.minimum(link.inside, link.between) if crossing else link.inside
+    latency = (link.node_latency_s if crossing else link.latency_s) * np.log2(count)
+    share = (count - 1) / count
+    if np.ndim(size) == 0:
+        return np.asarray(size * share / bandwidth + latency)
+    return np.asarray(np.asarray(size)[None, :] * share / bandwidth[:, None] + latency)

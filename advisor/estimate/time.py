@@ -1,0 +1,144 @@
+"""Time of a step, operator by operator: rows of a table x devices x micro-batches, as one broadcast.
+
+A matrix product takes as long as its waves of tiles (a tile-and-wave model: the last wave is as long as a full one) or
+its memory traffic, whichever is longer; a memory-bound kernel its traffic; no kernel less than a device's shortest.
+The host starts kernels one after the other: a step is never shorter than that (launch-bound).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from advisor.estimate.devices import DeviceRates
+from advisor.execution import CHECKPOINTING, KernelConstants
+from advisor.operators import Floats, Kind, OperatorTable, Phase, Recompute
+
+_PRODUCTS = (Kind.GEMM, Kind.BATCHED_GEMM, Kind.CONVOLUTION, Kind.GROUPED_CONVOLUTION, Kind.RECURRENT)
+
+
+@dataclass(frozen=True, slots=True)
+class StepTimes:
+    """Seconds for one micro-batch on one device; arrays have shape [G, M] (``optimizer*``: [G]).
+
+    ``device_*`` is the time of the kernels, ``host_*`` the time to start them. ``recompute`` arrays have shape
+    [G, M, C], C as in :data:`advisor.execution.CHECKPOINTING`.
+    """
+
+    device: Floats
+    device_backward: Floats
+    device_recompute: Floats
+    device_optimizer: Floats
+    host: Floats
+    host_recompute: Floats
+    host_optimizer: Floats
+
+
+def row_times(
+    table: OperatorTable, rates: DeviceRates, micro_batches: Floats, kernel: KernelConstants
+) -> Floats:
+    """Return seconds of all ``repeat`` kernels of each row, shape [R, G, M]."""
+    micro = micro_batches[None, :]
+    moved = table.bytes_fixed[:, None] + table.bytes_per_sample[:, None] * micro
+    seconds = moved[:, None, :] / rates.bandwidth[None, :, None]
+    cached = moved[:, None, :] < kernel.cache_share * rates.cache_bytes[None, :, None]
+    seconds = np.where(cached, seconds / kernel.cache_speedup, seconds)
+    products = np.flatnonzero(np.isin(table.kind, _PRODUCTS))
+    if products.size:
+        seconds[products] = np.maximum(
+            seconds[products], _product_times(table, products, rates, micro_batches, kernel)
+        )
+    fused = np.flatnonzero(table.kind == Kind.ATTENTION)
+    if fused.size:
+        seconds[fused] = np.maximum(
+            seconds[fused], _attention_times(table, fused, rates, micro_batches, kernel)
+        )
+    shortest = table.launches[:, None, None] * rates.kernel_s[None, :, None]
+    return np.asarray(table.repeat[:, None, None] * np.maximum(seconds, shortest))
+
+
+def _product_times(
+    table: OperatorTable, rows: np.ndarray, rates: DeviceRates, micro_batches: Floats, kernel: KernelConstants
+) -> Floats:
+    """Return seconds of one product of each row, shape [rows, G, M].
+
+    The work of the best tiling depends on a device only through its number of multiprocessors, so it is found once for
+    each distinct number, in operations on one multiprocessor, and divided by the rate of one.
+    """
+    distinct, which = np.unique(rates.multiprocessors, return_inverse=True)
+    micro = micro_batches[None, :]
+    m = table.rows_fixed[rows, None] + table.rows_per_sample[rows, None] * micro
+    k = table.inner_fixed[rows, None] + table.inner_per_sample[rows, None] * micro
+    batch = table.batch_fixed[rows, None] + table.batch_per_sample[rows, None] * micro
+    n = np.broadcast_to(table.columns[rows, None], m.shape)
+    best = np.full((len(rows), len(distinct), len(micro_batches)), np.inf)
+    for tile_rows, tile_columns, share in kernel.tiles:
+        tiles = batch * np.ceil(m / tile_rows) * np.ceil(n / tile_columns)
+        for split in kernel.splits:
+            waves = np.ceil(tiles[:, None, :] * split / distinct[None, :, None])
+            depth = 2.0 * tile_rows * tile_columns * (k / split + kernel.prologue_depth) / share
+            best = np.minimum(best, waves * depth[:, None, :] * (1.0 + 0.08 * (split > 1)))
+    rate = np.where(
+        table.full_precision[rows, None], rates.full_flops[None, :], rates.matrix_flops[None, :]
+    )
+    return np.asarray(best[:, which, :] * (rates.multiprocessors[None, :] / rate)[:, :, None])
+
+
+def _attention_times(
+    table: OperatorTable, rows: np.ndarray, rates: DeviceRates, micro_batches: Floats, kernel: KernelConstants
+) -> Floats:
+    """Return seconds of one fused attention of each row, shape [rows, G, M]; short sequences run less efficiently."""
+    flops = table.flops_fixed[rows, None] + table.flops_per_sample[rows, None] * micro_batches[None, :]
+    keys = table.columns[rows]
+    reach = keys / (keys + kernel.attention_half_length)
+    backward = table.phase[rows] == Phase.BACKWARD
+    share = np.where(backward[:, None], rates.attention_backward[None, :], rates.attention_forward[None, :])
+    rate = rates.matrix_flops[None, :] * share * reach[:, None]
+    return np.asarray(flops[:, None, :] / rate[:, :, None])
+
+
+def step_times(
+    table: OperatorTable,
+    rates: DeviceRates,
+    micro_batches: Floats,
+    kernel: KernelConstants,
+    *,
+    launch_share: float,
+) -> StepTimes:
+    """Return the times of one micro-batch by phase.
+
+    Args:
+        table: the rows of one micro-batch.
+        rates: G devices.
+        micro_batches: M sizes, shape [M].
+        kernel: shared kernel constants.
+        launch_share: share of the host's eager launch time that remains (compilers and graphs save most of it).
+    """
+    seconds = row_times(table, rates, micro_batches, kernel)
+    host = (table.repeat * table.launches)[:, None] * rates.launch_s[None, :] * launch_share
+
+    def total(chosen: np.ndarray, values: Floats) -> Floats:
+        return np.asarray(values[chosen].sum(axis=0))
+
+    step = table.phase != Phase.OPTIMIZER
+    backward = table.phase == Phase.BACKWARD
+    optimizer = table.phase == Phase.OPTIMIZER
+    again = [
+        np.zeros_like(step),
+        table.recompute == Recompute.SELECTIVE,
+        table.recompute != Recompute.NEVER,
+    ]
+    micro_shape = (len(rates.launch_s), len(micro_batches))
+    return StepTimes(
+        device=total(step, seconds),
+        device_backward=total(backward, seconds),
+        device_recompute=np.stack([total(chosen, seconds) for chosen in again], axis=-1),
+        device_optimizer=total(optimizer, seconds)[:, 0] if len(micro_batches) else np.zeros(micro_shape[0]),
+        host=np.broadcast_to(total(step, host)[:, None], micro_shape),
+        host_recompute=np.broadcast_to(
+            np.stack([total(chosen, host) for chosen in again], axis=-1)[:, None, :],
+            (*micro_shape, len(CHECKPOINTING)),
+        ),
+        host_optimizer=total(optimizer, host),
+    )
