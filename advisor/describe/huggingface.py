@@ -99,6 +99,15 @@ class Config:
             raise InputError("not a mapping", field=name, value=value)
         return value
 
+    def indices(self, name: str) -> tuple[int, ...]:
+        """Return a list of whole numbers of at least 0; empty when it is not given."""
+        value = self._values.get(name)
+        if value is None:
+            return ()
+        if not isinstance(value, list | tuple) or not all(type(item) is int and item >= 0 for item in value):
+            raise InputError("not a list of whole numbers", field=name, value=value)
+        return tuple(value)
+
     def length(self, name: str) -> int:
         """Return how many entries a list or mapping has; 0 when it is not given."""
         value = self._values.get(name)
@@ -245,12 +254,13 @@ def _qwen2(c: Config) -> Fields:
 def _sparse(c: Config, *, experts: int, active: int, layers: int) -> Fields:
     """Read the experts of a Qwen mixture: a step and a list of exceptions say which layers are sparse."""
     step = c.size("decoder_sparse_step", default=1)
-    sparse = layers // step - c.length("mlp_only_layers")
+    excepted = {layer for layer in c.indices("mlp_only_layers") if layer < layers and (layer + 1) % step == 0}
+    sparse = layers // step - len(excepted)
     return {
         "experts": c.size("num_experts", default=experts),
         "active_experts": c.size("num_experts_per_tok", default=active),
         "expert_ffn": c.size("moe_intermediate_size"),
-        "dense_layers": layers - max(sparse, 0),
+        "dense_layers": layers - sparse,
     }
 
 
@@ -418,7 +428,7 @@ def _deepseek_v2(c: Config) -> Fields:
         "active_experts": c.size("num_experts_per_tok"),
         "expert_ffn": expert,
         "shared_expert_ffn": expert * c.extent("n_shared_experts"),
-        "dense_layers": sum(layer < first or layer % every != 0 for layer in range(layers)),
+        "dense_layers": layers - max(-(-layers // every) - -(-first // every), 0),
         "latent_attention": {
             "query_rank": c.extent("q_lora_rank"),
             "key_value_rank": c.size("kv_lora_rank"),

@@ -1,7 +1,7 @@
 """The shipped transformers by name: dimensions, published parameter count, usual length.
 
-``models/index.yaml`` says which family file holds a name, so that one lookup reads two small files. Parsed files are
-kept for the life of the process; the data they hold is frozen.
+``models/index.yaml`` says which family file holds a name, so that one lookup reads two small files. Parsed
+files are kept for the life of the process; the data they hold is frozen.
 """
 
 from __future__ import annotations
@@ -20,8 +20,8 @@ from advisor.yaml_io import read_yaml, validate
 class NamedModel(Model):
     """A shipped transformer.
 
-    ``parameters`` is the published count, with shared tensors counted once; ``sequence_length`` is the usual length
-    of one training sample in tokens.
+    ``parameters`` is the published count, with shared tensors counted once; ``sequence_length`` is the usual
+    length of one training sample in tokens.
     """
 
     name: str

@@ -218,7 +218,7 @@ def _attention(model: Transformer, stack: _Stack, name: str) -> Iterator[Weight]
         for part, width in (("query", queries), ("key", keys)):
             yield from _norm(
                 model,
-                f"norm.{part}",
+                f"{name}.{part}_norm",
                 width if whole else stack.head_dim,
                 count=stack.layers,
                 stack=stack.name,
