@@ -1,7 +1,7 @@
 """Reads the device catalog: what is shipped, then the user's own entries, which add to it or override it.
 
-A catalog file holds ``defaults`` (what its entries share) and ``devices`` (entries by id). A user's file may leave out what
-the shipped entry of the same id says already.
+A catalog file holds ``defaults`` (what its entries share) and ``devices`` (entries by id). A user's file may
+leave out what the shipped entry of the same id says already.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from advisor.errors import ExternalError, InputError, nearest
-from advisor.hardware import Device, NameIndex, normalise
+from advisor.hardware import Device, NameIndex
 from advisor.yaml_io import parse, read_text, validate
 
 _ONLY_WHERE_GIVEN = frozenset({"launch_price", "tensor"})
@@ -40,11 +40,12 @@ def user_catalog() -> Path:
 
 
 def load_devices(extra_folders: Sequence[Path] = ()) -> tuple[Device, ...]:
-    """Return all devices: shipped GPUs and CPUs, then the user's, in an order that does not change between runs.
+    """Return all devices: shipped GPUs and CPUs, then the user's, always in the same order.
 
     Args:
-        extra_folders: folders (or single files) of the user, read after the one in the user's configuration; a later
-            one overrides an earlier one. An entry that overrides keeps its place and has ``overrides`` set.
+        extra_folders: folders (or single files) of the user, read after the one in the user's configuration;
+            a later one overrides an earlier one. An entry that overrides keeps its place and has
+            ``overrides`` set.
 
     Raises:
         InputError: an entry is wrong, with file, line and field.
@@ -142,10 +143,7 @@ def _entries(document: object, source: str) -> Iterable[tuple[str, dict[str, obj
 
 
 def merge(base: Mapping[str, object], over: Mapping[str, object]) -> dict[str, object]:
-    """Return ``base`` with what ``over`` says; mappings are merged, everything else is replaced.
-
-    A group that ``over`` sets to null is removed.
-    """
+    """Return ``base`` with what ``over`` says; mappings are merged, everything else is replaced."""
     merged = dict(base)
     for key, value in over.items():
         below = merged.get(key)
@@ -171,17 +169,15 @@ def _read_user_file(path: Path, known: Mapping[str, Device]) -> list[Device]:
                     "this field is set by the reader", source=source, field=f"devices.{device_id}.{reserved}"
                 )
         earlier = known.get(device_id)
-        if earlier is not None:
-            raw = merge(_as_raw(earlier), raw)
-        else:
-            raw = {"sources": {"*": source}, **raw}
+        base = _as_raw(earlier) if earlier is not None else {"sources": {"*": source}}
+        raw = merge(base, raw)
         raw |= {"origin": source, "overrides": earlier is not None}
         found.append(validate(Device, raw, source, text, at=("devices", device_id)))
     return found
 
 
 def _as_raw(device: Device) -> dict[str, object]:
-    """Return a device as a file would hold it, tensor rates in the short form so that single rates can be overridden."""
+    """Return a device as a file holds it, with the short tensor rates: single ones can be overridden."""
     raw: dict[str, object] = device.model_dump(mode="json", exclude_unset=True)
     if device.tensor is not None:
         rates = {f"{rate.format.value}/{rate.accumulate}": rate.tflops for rate in device.tensor.rates}
@@ -205,16 +201,3 @@ def indistinguishable(devices: Iterable[Device]) -> list[tuple[str, str, str]]:
                 if same_memory and (not all(ids) or ids[0] & ids[1]):
                     found.append((name, one.id, other.id))
     return found
-
-
-__all__ = [
-    "catalog_root",
-    "indistinguishable",
-    "load_devices",
-    "merge",
-    "name_index",
-    "normalise",
-    "shared_names",
-    "shipped_devices",
-    "user_catalog",
-]

@@ -1,7 +1,8 @@
 """Words for devices: what a GPU or CPU is, how its numbers must agree, and how its names are resolved.
 
-Rates are dense (no 2:4 sparsity). One FMA counts as two operations. Memory that a vendor sells as "24 GB" is held as
-``size_gib: 24``; what the driver leaves to a program is smaller and is the memory estimate's business.
+Rates are dense (no 2:4 sparsity). One FMA counts as two operations. Memory that a vendor sells as "24 GB" is
+held as ``size_gib: 24``; what the driver leaves to a program is smaller and is the memory estimate's
+business.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class NumberFormat(StrEnum):
 class Memory(Model):
     """Device memory.
 
-    ``size_gib`` is the nominal size; ``reported_mib`` is what NVML (or the driver) reports as total, where known.
+    ``size_gib`` is the nominal size; ``reported_mib`` is what the driver reports as total, where known.
     ``bandwidth_gb_s`` is in 1e9 bytes per second. ``data_rate_gbps`` is bits per second and pin in 1e9.
     """
 
@@ -79,7 +80,7 @@ class TensorRate(Model):
 class TensorCores(Model):
     """Matrix units: NVIDIA tensor cores, AMD matrix cores, Intel XMX.
 
-    In files ``rates`` may be written short, operand and accumulator joined by a slash: ``{fp16/fp32: 165.2}``.
+    In files ``rates`` may be short, operand and accumulator joined by a slash: ``{fp16/fp32: 165.2}``.
     """
 
     generation: str
@@ -205,10 +206,11 @@ class Device(Model):
         return self
 
 
-# Operations (an FMA is two) per clock and multiprocessor on the matrix units, fp16 with fp16 accumulation and the others
-# at the silicon's full rate. NVIDIA: the architecture whitepapers (V100, Turing, A100, GA102, AGX Orin, Ada, Hopper,
-# Blackwell), cross-checked against the datasheet rates of A100, V100, T4, A6000, A10, A40, L4, 3090, 4090 and 5090, all
-# within 1 %. AMD: CDNA and RDNA ISA guides; they reproduce AMD's published peaks. Intel: Xe architecture guides.
+# Operations (an FMA is two) per clock and multiprocessor on the matrix units, fp16 with fp16 accumulation
+# and the others at the silicon's full rate. NVIDIA: the architecture whitepapers (V100, Turing, A100, GA102,
+# AGX Orin, Ada, Hopper, Blackwell), cross-checked against the datasheet rates of A100, V100, T4, A6000, A10,
+# A40, L4, 3090, 4090 and 5090, all within 1 %. AMD: CDNA and RDNA ISA guides; they reproduce AMD's published
+# peaks. Intel: Xe guides.
 _VOLTA = {"fp16": 1024.0}
 _TURING = {"fp16": 1024.0, "int8": 2048.0}
 _GA100 = {"fp16": 2048.0, "bf16": 2048.0, "tf32": 1024.0, "int8": 4096.0}
@@ -245,7 +247,7 @@ CORES_PER_MULTIPROCESSOR: Mapping[str, int] = {
     "CDNA 4.0": 64, "RDNA 2.0": 64, "RDNA 3.0": 64, "RDNA 3.5": 64, "RDNA 4.0": 64, "Xe-HPG": 128,
     "Xe2-HPG": 128, "Xe-HPC": 128, "Apple GPU": 128,
 }  # fmt: skip
-"""FP32 lanes per multiprocessor as the vendors count cores (CUDA C programming guide, AMD and Intel guides)."""
+"""FP32 lanes per multiprocessor as vendors count cores (CUDA programming guide, AMD and Intel guides)."""
 
 FP32_OPS_PER_CORE: Mapping[str, float] = {
     "RDNA 3.0": 4, "RDNA 3.5": 4, "RDNA 4.0": 4, "CDNA 3.0": 4, "CDNA 4.0": 4,
@@ -267,7 +269,7 @@ FP16_RATIO: Mapping[str, float] = {
 
 
 def generation_key(device: Device) -> str:
-    """Return what the constant tables are looked up by: compute capability, or the architecture without one."""
+    """Return the key of the constant tables: compute capability, or the architecture without one."""
     return device.compute_capability or device.architecture
 
 
@@ -301,7 +303,7 @@ def _computed(device: Device) -> Iterable[tuple[str, float, float]]:
 
 
 def rate_check(rate: TensorRate) -> str:
-    """Return the name of the check of one tensor rate: ``tensor-fp16``, ``tensor-fp16-fp16``, ``tensor-int8``."""
+    """Return the name of a tensor rate's check: ``tensor-fp16``, ``tensor-fp16-fp16``, ``tensor-int8``."""
     suffix = "-fp16" if rate.accumulate == "fp16" else ""
     return f"tensor-{rate.format.value}{suffix}"
 
@@ -309,9 +311,9 @@ def rate_check(rate: TensorRate) -> str:
 def discrepancies(device: Device) -> list[tuple[str, float, float]]:
     """Return the checks that fail by more than :data:`TOLERANCE` as (name, stated, computed from its parts).
 
-    The checks are ``bandwidth`` (bus x data rate, GB/s), ``fp32`` (cores x clock x operations, TFLOP/s), ``cores``,
-    ``fp16`` (ratio to fp32), ``tensor-number`` and one for each tensor rate (:func:`rate_check`). A check whose
-    parts are not known is left out.
+    The checks are ``bandwidth`` (bus x data rate, GB/s), ``fp32`` (cores x clock x operations, TFLOP/s),
+    ``cores``, ``fp16`` (ratio to fp32), ``tensor-number`` and one for each tensor rate (:func:`rate_check`).
+    A check whose parts are not known is left out.
     """
     return [
         (check, stated, computed)
@@ -323,11 +325,11 @@ def discrepancies(device: Device) -> list[tuple[str, float, float]]:
 _MARKS = re.compile(r"\((?:r|tm|c)\)|[®™©]", re.IGNORECASE)
 _SEPARATORS = re.compile(r"[\s_\-/()\[\],]+")
 _UNITS = re.compile(r"(?<=\d)\s+(?=gi?b\b)", re.IGNORECASE)
-# Words that drivers and shops add or leave out at will. "Quadro", "Titan", "Pro", "Ada" and "Laptop" tell cards apart
-# and stay; "GPU" goes, so that "RTX 4090 Laptop GPU" is "RTX 4090 Laptop".
+# Words that drivers and shops add or leave out at will. "Quadro", "Titan", "Pro", "Ada" and "Laptop" tell
+# cards apart and stay; "GPU" goes, so that "RTX 4090 Laptop GPU" is "RTX 4090 Laptop".
 _NOISE = frozenset(
     {"nvidia", "corporation", "geforce", "tesla", "amd", "ati", "radeon", "instinct", "intel", "apple"}
-    | {"graphics", "gpu", "card", "generation", "edition", "cpu", "processor"}
+    | {"graphics", "gpu", "card", "generation", "edition"}
 )
 
 
@@ -347,7 +349,7 @@ def normalise(name: str) -> str:
 
 
 _MEMORY_TOLERANCE = 0.12
-"""Drivers report up to a tenth less than the nominal size (ECC, carve-outs); variants differ by a fifth or more."""
+"""Drivers report up to a tenth less than the nominal size; variants differ by a sixth or more."""
 
 
 class NameIndex:
@@ -385,7 +387,8 @@ class NameIndex:
         """Return the one device that ``name`` means.
 
         The order is id, exact normalised name or alias, total memory, PCI device id. Where a person wrote the
-        name (neither memory nor PCI id is known) and a desktop card and a laptop chip share it, the desktop card is meant.
+        name (neither memory nor PCI id is known) and a desktop card and a laptop chip share it, the desktop
+        card is meant.
 
         Args:
             name: id, marketing name, alias or the driver's name.

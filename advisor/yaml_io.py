@@ -1,8 +1,8 @@
 """The one reader of YAML and JSON documents: YAML 1.2 types, and every fault is an error that says where.
 
-PyYAML's own rules are those of YAML 1.1: ``2e9`` is text, ``no`` is false, a second key silently replaces the first.
-None of that happens here. The document is built straight from the parser's events, which is several times as fast
-as building PyYAML's node tree and lets the limits act before anything large exists.
+PyYAML's own rules are those of YAML 1.1: ``2e9`` is text, ``no`` is false, a second key silently replaces the
+first. None of that happens here. The document is built straight from the parser's events, which is several
+times as fast as building PyYAML's node tree and lets the limits act before anything large exists.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ MAX_BYTES = 8 * 2**20
 MAX_DEPTH = 40
 MAX_ALIASES = 100
 MAX_EXPANDED = 20_000
-"""Values that aliases may repeat in total: nested aliases multiply, and a model would be built for each of them."""
+"""Values that aliases may repeat in total: nested ones multiply, and a model is built for each of them."""
 _MAX_NUMBER = 400
 
 M = TypeVar("M", bound=BaseModel)
@@ -108,7 +108,7 @@ class _Loader(_BaseLoader):
             raise self.fail("more than one document in the file", following, accepted="one document")
         return value
 
-    def value(self, event: Event, depth: int) -> object:
+    def value(self, event: Any, depth: int) -> object:
         self.count += 1
         if type(event) is ScalarEvent:
             return self.scalar(event)
@@ -182,7 +182,7 @@ class _Loader(_BaseLoader):
         return text if number is None else number
 
     def tagged(self, text: str, event: ScalarEvent) -> object:
-        kind = event.tag.removeprefix(_CORE)
+        kind = (event.tag or "").removeprefix(_CORE)
         types = {"str": str, "int": int, "float": float, "bool": bool, "null": type(None)}
         if kind not in types:
             raise self.fail(
@@ -298,8 +298,9 @@ def _pairs(source: str) -> Callable[[list[tuple[str, object]]], dict[str, object
         found = dict(pairs)
         if len(found) != len(pairs):
             seen: set[str] = set()
-            twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-            raise InputError("the key is there twice", source=source, field=plain(twice))
+            twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type:
+            ignore[func-returns-value] raise InputError("the key is there twice", source=source,
+            field=plain(twice))
         return found
 
     return build
@@ -456,20 +457,23 @@ def _expectation(fault: Mapping[str, Any]) -> str:
     return message.removeprefix("Input should be ").removeprefix("Value error, ")
 
 
-def _path(data: object, location: Sequence[str | int], kind: str) -> tuple[str | int, ...]:
+def _path(data: Any, location: Sequence[str | int], kind: str) -> tuple[str | int, ...]:
     """Return the part of pydantic's location that the document has: without the names of union branches."""
     path: list[str | int] = []
     for number, part in enumerate(location):
         last = number == len(location) - 1
-        if isinstance(data, dict) and part in data:
-            path.append(part)
-            data = data[part]
-        elif isinstance(data, list | tuple) and isinstance(part, int) and part < len(data):
+        if _holds(data, part):
             path.append(part)
             data = data[part]
         elif last and kind == "missing":
             path.append(part)
     return tuple(path)
+
+
+def _holds(data: object, part: str | int) -> bool:
+    if isinstance(data, dict):
+        return part in data
+    return isinstance(data, list | tuple) and isinstance(part, int) and part < len(data)
 
 
 def _fields_at(model_class: type[BaseModel], path: Sequence[str | int]) -> list[str]:
