@@ -131,8 +131,7 @@ class PriceBook:
         return used or self.launch_price(gpu_id)
 
     def rent_price(self, gpu_id: str, count: int = 1) -> PriceRecord | None:
-        """Return the on-demand price of a GPU and hour in US dollars when ``count`` are rented, None when
-        not known.
+        """Return the on-demand price of a GPU and hour in US dollars, None when not known.
 
         The median of the on-demand offers of the newest year for which there are any, among instances of at
         most ``count`` GPUs (of several sizes at one provider the largest that still fits). Where every
@@ -192,8 +191,7 @@ def _newness(record: PriceRecord) -> tuple[int, bool, str]:
 
 
 def _one_per_provider(records: Iterable[PriceRecord]) -> list[PriceRecord]:
-    """Keep one offer a provider, so that one with many instance sizes does not weigh more: the largest, then
-    newest."""
+    """Keep one offer a provider, the largest, then the newest: many instance sizes shall not weigh more."""
     kept: dict[object, PriceRecord] = {}
     for record in records:
         key: object = record.provider or id(record)
@@ -328,8 +326,7 @@ def load_prices(devices: Iterable[Device] | None = None, extra_files: Sequence[P
 
     Args:
         devices: the catalog, for launch prices and for checking the ids of the user's records; the shipped
-        one when
-            left out.
+            one when left out.
         extra_files: price tables of the user (CSV); a record of the same date replaces a shipped one.
 
     Raises:

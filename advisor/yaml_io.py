@@ -297,10 +297,9 @@ def _pairs(source: str) -> Callable[[list[tuple[str, object]]], dict[str, object
     def build(pairs: list[tuple[str, object]]) -> dict[str, object]:
         found = dict(pairs)
         if len(found) != len(pairs):
-            seen: set[str] = set()
-            twice = next(key for key, _ in pairs if key in seen or seen.add(key))  # type:
-            ignore[func-returns-value] raise InputError("the key is there twice", source=source,
-            field=plain(twice))
+            keys = [key for key, _ in pairs]
+            twice = next(key for number, key in enumerate(keys) if key in keys[:number])
+            raise InputError("the key is there twice", source=source, field=plain(twice))
         return found
 
     return build
