@@ -10,26 +10,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 
-from advisor.errors import ExternalError, InputError, nearest
+from advisor.errors import InputError, nearest
 from advisor.hardware import Device, NameIndex
-from advisor.yaml_io import parse, read_text, validate
+from advisor.yaml_io import data_root, parse, read_text, validate
 
 _ONLY_WHERE_GIVEN = frozenset({"launch_price", "tensor"})
 """Groups that not every device has: their defaults complete an entry's own group and never create one."""
 
 
-@lru_cache(maxsize=1)
 def catalog_root() -> Path:
     """Return the folder of the shipped data: inside the installed package, else beside it in a checkout.
 
     Raises:
         ExternalError: neither folder exists; the installation is broken.
     """
-    package = Path(__file__).resolve().parent
-    for folder in (package / "_catalog", package.parent / "catalog"):
-        if (folder / "gpus").is_dir():
-            return folder
-    raise ExternalError(f"the data folder is missing beside {package}", hint="install gpu-advisor again")
+    return data_root()
 
 
 def user_catalog() -> Path:

@@ -18,12 +18,11 @@ from typing import Literal, get_args
 
 from pydantic import Field
 
-from advisor.catalog import catalog_root, shipped_devices
 from advisor.errors import InputError, nearest
 from advisor.hardware import Device, Unverified
 from advisor.quantity import Model
 from advisor.units import plain
-from advisor.yaml_io import read_text, validate
+from advisor.yaml_io import data_root, read_text, validate
 
 PriceKind = Literal["launch", "street_new", "used", "cloud_on_demand", "cloud_spot"]
 
@@ -314,27 +313,27 @@ def shipped_records() -> tuple[PriceRecord, ...]:
     Raises:
         InputError: a table is wrong, with file and line.
     """
-    folder = catalog_root() / "prices"
+    folder = data_root() / "prices"
     found: list[PriceRecord] = []
     for path in sorted(folder.glob("*.csv")):
         found.extend(parse_prices(read_text(path), f"prices/{path.name}"))
     return tuple(found)
 
 
-def load_prices(devices: Iterable[Device] | None = None, extra_files: Sequence[Path] = ()) -> PriceBook:
+def load_prices(devices: Iterable[Device] = (), extra_files: Sequence[Path] = ()) -> PriceBook:
     """Return the shipped prices and the user's.
 
     Args:
-        devices: the catalog, for launch prices and for checking the ids of the user's records; the shipped
-            one when left out.
+        devices: the catalog, for launch prices and for checking the ids of the user's records; without it
+            there are no launch prices and every id is accepted.
         extra_files: price tables of the user (CSV); a record of the same date replaces a shipped one.
 
     Raises:
         InputError: a table is wrong, with file, line and column.
     """
-    catalog = tuple(devices) if devices is not None else shipped_devices()
+    catalog = tuple(devices)
     records = list(shipped_records())
-    known = {device.id for device in catalog}
+    known = {device.id for device in catalog} or None
     for path in extra_files:
         records.extend(parse_prices(read_text(Path(path)), str(path), known))
     return PriceBook(records, catalog)

@@ -10,7 +10,9 @@ from __future__ import annotations
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar, get_args
 
@@ -202,6 +204,20 @@ class _Loader(_BaseLoader):
             )
 
 
+@lru_cache(maxsize=1)
+def data_root() -> Path:
+    """Return the folder of the shipped data: inside the installed package, else beside it in a checkout.
+
+    Raises:
+        ExternalError: neither folder exists; the installation is broken.
+    """
+    package = Path(__file__).resolve().parent
+    for folder in (package / "_catalog", package.parent / "catalog"):
+        if (folder / "gpus").is_dir():
+            return folder
+    raise ExternalError(f"the data folder is missing beside {package}", hint="install gpu-advisor again")
+
+
 def _plain(text: str) -> str:
     return text if text.isascii() and text.isprintable() else plain(text)
 
@@ -264,9 +280,9 @@ def parse_yaml(text: str, source: str = "text") -> object:
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         parts = [part for part in (error.context, error.problem) if part]
-        raise InputError(
-            f"not valid YAML: {plain(', '.join(parts))}", source=source, line=mark.line + 1 if mark else None
-        ) from None
+        # What is missing at the end of the text is reported on the line behind it.
+        line = min(mark.line, text.count("\n")) + 1 if mark else None
+        raise InputError(f"not valid YAML: {plain(', '.join(parts))}", source=source, line=line) from None
     except (yaml.YAMLError, UnicodeError) as error:
         raise InputError(f"not valid YAML: {plain(str(error)).splitlines()[0]}", source=source) from None
 
@@ -297,8 +313,7 @@ def _pairs(source: str) -> Callable[[list[tuple[str, object]]], dict[str, object
     def build(pairs: list[tuple[str, object]]) -> dict[str, object]:
         found = dict(pairs)
         if len(found) != len(pairs):
-            keys = [key for key, _ in pairs]
-            twice = next(key for number, key in enumerate(keys) if key in keys[:number])
+            twice = next(key for key, times in Counter(key for key, _ in pairs).items() if times > 1)
             raise InputError("the key is there twice", source=source, field=plain(twice))
         return found
 
@@ -408,8 +423,9 @@ def _input_error(
     at: tuple[str | int, ...],
 ) -> InputError:
     faults = [(_path(data, fault["loc"], fault["type"]), fault) for fault in error.errors(include_url=False)]
-    # Of the branches of a union the one that got furthest is the one that was meant.
-    path, first = max(faults, key=lambda item: len(item[0]))
+    # Of the branches of a union the one that got furthest is the one that was meant; a misspelled name
+    # explains a missing field beside it.
+    path, first = max(faults, key=lambda item: (len(item[0]), item[1]["type"] == "extra_forbidden"))
     together = [fault for where, fault in faults if where == path]
     others = {where for where, _ in faults if where[: len(path)] != path[: len(where)]}
     kind = first["type"]

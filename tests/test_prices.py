@@ -1,0 +1,129 @@
+"""Prices are dated, sourced and never invented."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from advisor.catalog import shipped_devices
+from advisor.errors import InputError
+from advisor.prices import PriceBook, PriceRecord, load_prices, parse_prices, shipped_records
+
+HEAD = "gpu_id,kind,provider,region,gpus_per_instance,price_usd,date,source,note\n"
+
+
+def record(kind: str, price: float, date: str, **more: object) -> PriceRecord:
+    fields = {"gpu_id": "rtx-4090", "kind": kind, "price_usd": price, "date": date, "source": "test", **more}
+    return PriceRecord.model_validate(fields)
+
+
+def test_shipped_prices_name_devices_of_the_catalog_and_are_dated() -> None:
+    ids = {device.id for device in shipped_devices()}
+    records = shipped_records()
+    assert len(records) > 300
+    for each in records:
+        assert each.gpu_id in ids
+        assert each.source
+        assert 2021 <= each.year <= 2026
+        if each.kind.startswith("cloud"):
+            assert each.provider
+            assert 0.01 < each.price_usd < 30
+        else:
+            assert 30 < each.price_usd < 5000
+
+
+def test_buying_prefers_a_newer_street_price_then_used_then_launch() -> None:
+    devices = [device for device in shipped_devices() if device.id in ("rtx-4090", "a100-sxm4-80gb")]
+    used, old, new = (
+        record("used", 900, "2023-10"),
+        record("street_new", 1700, "2023-05"),
+        record("street_new", 1600, "2026-01"),
+    )
+    launch = PriceBook([], devices).buy_price("rtx-4090")
+    assert launch is not None
+    assert (launch.kind, launch.price_usd, launch.date[:4]) == ("launch", 1599, "2022")
+    assert PriceBook([old, used], devices).buy_price("rtx-4090") == used
+    assert PriceBook([old, used, new], devices).buy_price("rtx-4090") == new
+    assert PriceBook([old], devices).buy_price("rtx-4090") == old
+    assert PriceBook([], devices).buy_price("a100-sxm4-80gb") is None
+    assert PriceBook([], devices).buy_price("no-such-card") is None
+
+
+def test_renting_is_the_median_of_the_newest_year() -> None:
+    def offer(price: float, date: str, provider: str, gpus: int = 1) -> PriceRecord:
+        return record("cloud_on_demand", price, date, provider=provider, gpus_per_instance=gpus)
+
+    book = PriceBook(
+        [
+            offer(9.0, "2025-01-01", "old"),
+            offer(0.4, "2026-01-01", "a"),
+            offer(0.6, "2025-2026", "b"),
+            offer(0.7, "2026", "c"),
+            offer(0.5, "2026-02-01", "c", gpus=8),
+            record("cloud_spot", 0.1, "2026-01-01", provider="a"),
+        ]
+    )
+    one, eight = book.rent_price("rtx-4090"), book.rent_price("rtx-4090", 8)
+    assert one is not None
+    assert eight is not None
+    assert (one.price_usd, one.low, one.high, one.offers, one.date) == (0.6, 0.4, 0.7, 3, "2026-01-01")
+    assert (eight.price_usd, eight.offers, eight.gpus_per_instance) == (0.5, 3, 1)
+    spot = book.spot_price("rtx-4090")
+    assert spot is not None
+    assert spot.price_usd == 0.1
+    assert book.rent_price("rtx-3090") is None
+
+
+def test_where_only_large_instances_exist_the_whole_one_is_billed() -> None:
+    book = PriceBook([record("cloud_on_demand", 2.0, "2026", provider="a", gpus_per_instance=8)])
+    found = book.rent_price("rtx-4090", 2)
+    assert found is not None
+    assert (found.price_usd, found.gpus_per_instance) == (2.0, 8)
+
+
+def test_no_price_is_invented() -> None:
+    book = load_prices(shipped_devices())
+    assert book.buy_price("h100-sxm5-80gb") is None
+    assert book.rent_price("h100-sxm5-80gb") is not None
+    for device in shipped_devices():
+        price = book.buy_price(device.id)
+        assert price is None or (price.date and price.source)
+    unverified = book.buy_price("arc-b580")
+    assert unverified is not None
+    assert unverified.unverified == "from memory"
+
+
+def test_a_users_table_wins(tmp_path: Path) -> None:
+    path = tmp_path / "mine.csv"
+    path.write_bytes(b"\xef\xbb\xbfgpu_id,kind,price_usd,date,source\r\nrtx-3090,used,650,2026-11,shop\r\n")
+    found = load_prices(shipped_devices(), extra_files=[path]).buy_price("rtx-3090")
+    assert found is not None
+    assert (found.price_usd, found.date, found.source) == (650, "2026-11", "shop")
+    path.write_text("gpu_id,kind,price_usd,date,source\nrtx-3090,used,600,2023-10,me\n")
+    replaced = load_prices(shipped_devices(), extra_files=[path]).buy_price("rtx-3090")
+    assert replaced is not None
+    assert replaced.source == "me"
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "line"),
+    [
+        (HEAD + "rtx-9999,used,,,1,5,2026,s,\n", "gpu_id", 2),
+        (HEAD + "rtx-3090,usd,,,1,5,2026,s,\n", "kind", 2),
+        (HEAD + "rtx-3090,used,,,1,free,2026,s,\n", "price_usd", 2),
+        (HEAD + "rtx-3090,used,,,1,nan,2026,s,\n", "price_usd", 2),
+        (HEAD + "rtx-3090,used,,,1,-5,2026,s,\n", "price_usd", 2),
+        (HEAD + "rtx-3090,used,,,1,5,yesterday,s,\n", "date", 2),
+        (HEAD + "rtx-3090,used,,,0,5,2026,s,\n", "gpus_per_instance", 2),
+        (HEAD + "rtx-3090,used,,,1,5,2026,,\n", "source", 2),
+        (HEAD + "\nrtx-3090,used\n", None, 3),
+        ("gpu_id,kind,price,date,source\n", "price", 1),
+        ("gpu_id,kind,date,source\n", "price_usd", 1),
+        (HEAD + 'rtx-3090,"used\n', None, 2),
+    ],
+)
+def test_a_wrong_table_says_where(text: str, field: str | None, line: int) -> None:
+    with pytest.raises(InputError) as caught:
+        parse_prices(text, "mine.csv", {"rtx-3090", "rtx-4090"})
+    assert (caught.value.source, caught.value.field, caught.value.line) == ("mine.csv", field, line)
