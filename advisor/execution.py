@@ -154,6 +154,17 @@ class SoftwareConstants(Model):
     source: str
 
 
+class IntervalConstants(Model):
+    """Further multiplicative 80 % spreads of times, combined with that of the architecture as independent errors."""
+
+    workload: float = Field(ge=1)
+    several_gpus: float = Field(ge=1)
+    several_nodes: float = Field(ge=1)
+    mixture_of_experts: float = Field(ge=1)
+    inference: float = Field(ge=1)
+    source: str
+
+
 class Constants(Model):
     """Everything in ``efficiency.yaml``."""
 
@@ -164,6 +175,7 @@ class Constants(Model):
     memory: MemoryConstants
     power: PowerConstants
     software: SoftwareConstants
+    intervals: IntervalConstants
 
     def of(self, vendor: str, architecture: str, compute_capability: str | None) -> ArchitectureConstants:
         """Return the constants of an architecture; an entry for the compute capability goes first.
@@ -171,7 +183,7 @@ class Constants(Model):
         Raises:
             KeyError: no entry covers the architecture.
         """
-        names = [f"{vendor}/{architecture}/{compute_capability}", f"{vendor}/{architecture}", vendor]
+        names = (f"{vendor}/{architecture}/{compute_capability}", f"{vendor}/{architecture}", vendor)
         for name in names:
             for entry in self.architectures:
                 if name in entry.architectures:

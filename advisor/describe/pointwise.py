@@ -128,15 +128,14 @@ def weight_traffic(inventory: tuple[Weight, ...], variant: Variant) -> Iterator[
         yield Operator("cast", Kind.COPY, phase, tensors, bytes=cast)
 
 
-def optimizer_step(inventory: tuple[Weight, ...], variant: Variant) -> Iterator[Operator]:
-    """Yield the optimizer step over all trainable elements, and the norm of their gradients."""
+def optimizer_step(trainable: float, variant: Variant) -> Iterator[Operator]:
+    """Yield the optimizer step over ``trainable`` elements, and the norm of their gradients."""
     if variant.optimizer == "none":
         return
-    elements = trainable_elements(inventory, variant)
     passes = OPTIMIZERS[variant.optimizer].passes + 2
     yield Operator(
-        "optimizer", Kind.OPTIMIZER, Phase.OPTIMIZER, bytes=Affine(elements * variant.trainable_bytes * passes),
-        launches=20,
+        "optimizer", Kind.OPTIMIZER, Phase.OPTIMIZER,
+        bytes=Affine(trainable * variant.trainable_bytes * passes), launches=20,
     )  # fmt: skip
 
 

@@ -19,6 +19,7 @@ def describe_training(model: Transformer, sequence_length: int, variant: Variant
     """Return the table and the memory of one training step with ``sequence_length`` tokens a sample."""
     span = lengths(model, sequence_length)
     inventory = weights(model)
+    held = states(inventory, variant, sum(count for _, count in stacks(model)))
     operators = [
         *embedding(model, inventory, span, variant, training=True),
         *products(model, inventory, span, variant, training=True),
@@ -26,7 +27,7 @@ def describe_training(model: Transformer, sequence_length: int, variant: Variant
         *pointwise(model, span, variant, training=True),
         *loss(model, span, variant),
         *weight_traffic(inventory, variant),
-        *optimizer_step(inventory, variant),
+        *optimizer_step(held.trainable, variant),
     ]
     kept = saved_activations(model, inventory, span, variant)
     return _description(model, inventory, span, variant, operators, kept)

@@ -59,7 +59,8 @@ class DeviceRates:
 
 def constants_of(device: Device, constants: Constants) -> ArchitectureConstants:
     """Return the efficiency constants of a device's architecture."""
-    return constants.of(device.vendor, device.architecture, device.compute_capability)
+    vendor = "cpu" if device.kind == "cpu" else device.vendor
+    return constants.of(vendor, device.architecture, device.compute_capability)
 
 
 def unsupported(device: Device, precision: Precision) -> str | None:

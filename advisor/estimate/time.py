@@ -18,6 +18,10 @@ from advisor.operators import Floats, Kind, OperatorTable, Phase, Recompute
 _PRODUCTS = (Kind.GEMM, Kind.BATCHED_GEMM, Kind.CONVOLUTION, Kind.GROUPED_CONVOLUTION, Kind.RECURRENT)
 
 
+MATRIX_KINDS = (*_PRODUCTS, Kind.ATTENTION)
+"""Kinds whose time is that of the matrix units where arithmetic bounds it."""
+
+
 @dataclass(frozen=True, slots=True)
 class StepTimes:
     """Seconds for one micro-batch on one device; arrays have shape [G, M] (``optimizer*``: [G]).
@@ -30,6 +34,8 @@ class StepTimes:
     device_backward: Floats
     device_recompute: Floats
     device_optimizer: Floats
+    matrix: Floats
+    """The part of ``device`` in matrix products and attention."""
     host: Floats
     host_recompute: Floats
     host_optimizer: Floats
@@ -134,6 +140,7 @@ def step_times(
         device=total(step, seconds),
         device_backward=total(backward, seconds),
         device_recompute=np.stack([total(chosen, seconds) for chosen in again], axis=-1),
+        matrix=total(step & np.isin(table.kind, MATRIX_KINDS), seconds),
         device_optimizer=total(optimizer, seconds)[:, 0] if len(micro_batches) else np.zeros(micro_shape[0]),
         host=np.broadcast_to(total(step, host)[:, None], micro_shape),
         host_recompute=np.broadcast_to(

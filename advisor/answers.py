@@ -1,0 +1,341 @@
+"""From a candidate to the document of its estimate: parts of memory, intervals, breakdown, costs, words."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from advisor.candidates import Candidate
+from advisor.documents import (
+    BreakdownDocument,
+    CostDocument,
+    EstimateDocument,
+    EvidenceDocument,
+    MemoryDocument,
+    PlanDocument,
+    ShardingDocument,
+    WhatIfDocument,
+)
+from advisor.economics import hours_of_use
+from advisor.estimate.devices import DeviceRates, constants_of
+from advisor.estimate.interval import combined
+from advisor.estimate.network import GPUS_PER_NODE
+from advisor.estimate.time import MATRIX_KINDS, row_times
+from advisor.execution import CHECKPOINTING, Constants
+from advisor.operators import Kind, OperatorTable, Phase, Recompute
+from advisor.plan import is_compact
+from advisor.prices import PriceRecord
+from advisor.problem import Problem, weight_format
+from advisor.quantity import Quantity
+from advisor.units import GIB
+
+LOAD_SHARE_FOR_BOUND = 0.5
+"""A kind of cost that takes at least this share of a step is named as what bounds it."""
+
+
+@dataclass(frozen=True, slots=True)
+class PriceTags:
+    """The prices behind a candidate's costs, with where they come from."""
+
+    purchase: PriceRecord | None
+    rent: PriceRecord | None
+
+    @property
+    def as_of(self) -> str | None:
+        """Date of the newest price."""
+        return max((tag.date for tag in (self.purchase, self.rent) if tag), default=None)
+
+
+def described(record: PriceRecord | None) -> str | None:
+    """Return kind, date and source of a price in one line."""
+    if record is None:
+        return None
+    kinds = {
+        "launch": "launch price", "street_new": "new, street price", "used": "used, average of sold listings",
+        "cloud_on_demand": "on demand", "cloud_spot": "spot",
+    }  # fmt: skip
+    note = f", {record.note}" if record.note else ""
+    source = record.source if len(record.source) <= 80 else record.source[:77] + "..."
+    return f"{kinds[record.kind]}, {record.date}{note} ({source})"
+
+
+def time_spread(problem: Problem, candidate: Candidate, constants: Constants) -> float:
+    """Return the multiplicative 80 % spread of a candidate's times."""
+    extra = constants.intervals
+    spreads = [constants_of(candidate.device, constants).spread, extra.workload]
+    if candidate.count > 1:
+        spreads.append(extra.several_gpus)
+    if candidate.count > GPUS_PER_NODE:
+        spreads.append(extra.several_nodes)
+    if problem.subject.transformer.experts:
+        spreads.append(extra.mixture_of_experts)
+    if not problem.training:
+        spreads.append(extra.inference)
+    return combined(*spreads)
+
+
+def memory_document(candidate: Candidate, constants: Constants) -> MemoryDocument:
+    """Return the memory of a candidate's plan by part, in GiB."""
+    search = candidate.team.search
+    parts = search.memory(candidate.layout)
+    own = constants_of(candidate.device, constants)
+    micro = int(np.flatnonzero(search.micro == candidate.micro_batch)[0])
+    where = (micro, CHECKPOINTING.index(candidate.checkpointing))
+    context = own.context_mib * 2**20
+    required = (float(parts.required[where]) + context) / GIB
+    fixed = (parts.parameters + parts.gradients + parts.optimizer + context) / GIB
+    spread = constants.memory.spread
+    return MemoryDocument(
+        required_gib=Quantity(
+            value=required,
+            low=fixed + (required - fixed) / spread**2 if fixed < required else required,
+            high=fixed + (required - fixed) * spread**2 if fixed < required else required,
+        ),
+        available_gib=(candidate.available_bytes + context) / GIB,
+        parameters_gib=parts.parameters / GIB,
+        gradients_gib=parts.gradients / GIB,
+        optimizer_gib=parts.optimizer / GIB,
+        activations_gib=float(parts.activations[where]) / GIB,
+        temporary_gib=float(parts.temporary[where]) / GIB,
+        overhead_gib=(float(parts.overhead[where]) + context) / GIB,
+        margin_gib=float(parts.margin[where]) / GIB,
+        allocated_gib=float(parts.allocated[where]) / GIB,
+    )
+
+
+def plan_document(problem: Problem, candidate: Candidate) -> PlanDocument:
+    """Return the plan in words and numbers."""
+    layout = candidate.layout
+    precision = candidate.team.precisions[candidate.index]
+    replicas = candidate.micro_batch * layout.data if problem.training else candidate.micro_batch
+    return PlanDocument(
+        precision=precision,
+        weight_precision=weight_format(problem, precision, candidate.device),
+        micro_batch=candidate.micro_batch,
+        gradient_accumulation=max(1, round(candidate.samples / replicas)),
+        global_batch=round(candidate.samples),
+        checkpointing=candidate.checkpointing,
+        attention=candidate.team.attention,
+        sharding=ShardingDocument(
+            strategy=layout.strategy, data=layout.data, tensor=layout.tensor, pipeline=layout.pipeline
+        ),
+    )
+
+
+def _one_device(rates: DeviceRates, index: int) -> DeviceRates:
+    return DeviceRates(*(getattr(rates, name)[index : index + 1] for name in rates.__slots__))
+
+
+def _kernel_seconds(
+    table: OperatorTable, candidate: Candidate, micro_batch: float, constants: Constants
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Return seconds by kind of one micro-batch (recomputation included), and of the optimizer step."""
+    rates = _one_device(candidate.team.search.group.rates, candidate.index)
+    seconds = row_times(table, rates, np.array([micro_batch]), constants.kernel)[:, 0, 0]
+    level = CHECKPOINTING.index(candidate.checkpointing)
+    again = [
+        np.zeros(len(table), dtype=bool),
+        table.recompute == Recompute.SELECTIVE,
+        table.recompute != Recompute.NEVER,
+    ][level]
+    step: dict[str, float] = {}
+    once: dict[str, float] = {}
+    for kind in np.unique(table.kind):
+        chosen = table.kind == kind
+        step[Kind(kind).label] = float(
+            seconds[chosen & (table.phase != Phase.OPTIMIZER)].sum() + seconds[chosen & again].sum()
+        )
+        once[Kind(kind).label] = float(seconds[chosen & (table.phase == Phase.OPTIMIZER)].sum())
+    return step, once
+
+
+def breakdown(problem: Problem, candidate: Candidate, constants: Constants) -> tuple[BreakdownDocument, ...]:
+    """Return the time of one step by kind of operator; what no kernel explains is launching, the network or a bubble."""
+    group, layout = candidate.team.search.group, candidate.layout
+    table = group.describe(layout.tensor, is_compact(layout) if problem.training else False).table
+    total: dict[str, float] = {}
+    if problem.training:
+        steps = candidate.samples / (candidate.micro_batch * layout.data)
+        step, once = _kernel_seconds(table, candidate, candidate.micro_batch, constants)
+        for label, seconds in step.items():
+            value = steps * seconds + once[label] / layout.shards
+            total[label] = value * group.time_factor / layout.pipeline
+    else:
+        per_replica = candidate.micro_batch / layout.data
+        passes = [(table, 1.0)]
+        if group.decode is not None:
+            passes.append((group.decode(layout.tensor).table, float(group.new_tokens)))
+        for each, weight in passes:
+            for label, seconds in _kernel_seconds(each, candidate, per_replica, constants)[0].items():
+                total[label] = total.get(label, 0.0) + weight * seconds * group.time_factor
+    rest = candidate.step_s - sum(total.values())
+    if rest > 0.001 * candidate.step_s:
+        total["communication and launches" if candidate.count > 1 else "kernel launches"] = rest
+    found = [
+        BreakdownDocument(kind=label, time_s=seconds, share=min(seconds / candidate.step_s, 1.0))
+        for label, seconds in total.items()
+        if seconds > 0.0005 * candidate.step_s
+    ]
+    return tuple(sorted(found, key=lambda row: -row.time_s))
+
+
+def bottleneck(candidate: Candidate, rows: Sequence[BreakdownDocument]) -> str:
+    """Return in words what limits the speed."""
+    shares = {row.kind: row.share for row in rows}
+    waiting = shares.get("communication and launches", 0.0)
+    launches = shares.get("kernel launches", 0.0)
+    if launches >= 0.25:
+        return f"launch-bound: the host starts kernels more slowly than the GPU runs them ({launches:.0%} of the step)"
+    if waiting >= 0.25:
+        return f"communication between GPUs and pipeline bubbles ({waiting:.0%} of the step)"
+    labels = {kind.label for kind in MATRIX_KINDS}
+    matrix = sum(share for kind, share in shares.items() if kind in labels)
+    if matrix >= LOAD_SHARE_FOR_BOUND:
+        attention = shares.get("attention", 0.0)
+        if attention > matrix / 2:
+            return f"attention ({attention:.0%} of the step)"
+        return f"matrix products ({matrix:.0%} of the step)"
+    return f"memory bandwidth: operators that move more than they compute ({1 - matrix - waiting:.0%} of the step)"
+
+
+def cost_document(candidate: Candidate, tags: PriceTags, *, whole_job: bool) -> CostDocument:
+    """Return the costs; those of the job are null where its length is not known."""
+    costs = candidate.costs
+    known = whole_job and candidate.fits
+    return CostDocument(
+        purchase_usd=costs.purchase,
+        purchase_price=described(tags.purchase),
+        power_usd=costs.power if known else None,
+        rent_usd=costs.rent if known else None,
+        rent_usd_per_gpu_h=tags.rent.price_usd if tags.rent else None,
+        rent_price=described(tags.rent),
+        owned_usd=costs.owned if known else None,
+        total_usd=costs.total if known else None,
+        total_by=_way(costs.total_by) if known else None,
+        break_even_h=costs.break_even_h if candidate.fits else None,
+        prices_as_of=tags.as_of,
+    )
+
+
+def _way(name: str | None) -> Literal["buy", "rent"] | None:
+    return "buy" if name == "buy" else "rent" if name == "rent" else None
+
+
+def estimate_document(
+    problem: Problem,
+    candidate: Candidate,
+    tags: PriceTags,
+    constants: Constants,
+    *,
+    evidence: tuple[EvidenceDocument, ...] = (),
+    would_fit: tuple[WhatIfDocument, ...] = (),
+) -> EstimateDocument:
+    """Return everything that is said about one candidate."""
+    common = {
+        "gpu": candidate.device.id,
+        "name": candidate.device.name,
+        "count": candidate.count,
+        "fits": candidate.fits,
+        "memory": memory_document(candidate, constants),
+        "plan": plan_document(problem, candidate),
+        "cost": cost_document(candidate, tags, whole_job=problem.samples is not None),
+        "evidence": evidence,
+        "would_fit": would_fit,
+        "assumptions": (*problem.assumptions, *_assumptions(problem, candidate)),
+        "warnings": warnings(problem, candidate, tags),
+    }
+    if not candidate.fits:
+        nothing = dict.fromkeys(
+            ("step_time_s", "samples_per_s", "tokens_per_s", "total_time_h", "energy_kwh", "bottleneck")
+        )
+        return EstimateDocument(**common, **nothing, breakdown=())
+    step = Quantity.spread(candidate.step_s, time_spread(problem, candidate, constants))
+    group, layout = candidate.team.search.group, candidate.layout
+    description = group.describe(layout.tensor, is_compact(layout) if problem.training else False)
+    samples_per_s = step.inverse(candidate.samples)
+    total = None if problem.samples is None else step.scaled(problem.samples / candidate.samples / 3600)
+    rows = breakdown(problem, candidate, constants)
+    tokens = description.tokens_per_sample + (group.new_tokens if problem.generates else 0)
+    peak = float(group.rates.peak_flops[candidate.index])
+    flops = description.table.flops(candidate.micro_batch) * candidate.samples / candidate.micro_batch
+    has_tokens = problem.subject.transformer.vocab > 0
+    return EstimateDocument(
+        **common,
+        step_time_s=step,
+        samples_per_s=samples_per_s,
+        tokens_per_s=samples_per_s.scaled(tokens) if has_tokens else None,
+        total_time_h=total,
+        **(_generation(problem, candidate, constants) if problem.generates else {}),
+        mfu=None
+        if problem.generates
+        else min(1.0, flops * layout.tensor / (candidate.step_s * peak * candidate.count)),
+        power_w=candidate.power_w,
+        energy_kwh=None if total is None else total.scaled(candidate.power_w / 1000),
+        bottleneck=bottleneck(candidate, rows),
+        breakdown=rows,
+    )
+
+
+def _generation(problem: Problem, candidate: Candidate, constants: Constants) -> dict[str, Quantity]:
+    prompt, token = candidate.team.search.serving_times(candidate.layout)
+    spread = time_spread(problem, candidate, constants)
+    each = Quantity.spread(float(token[candidate.index, 0]), spread)
+    return {
+        "time_to_first_token_s": Quantity.spread(float(prompt[candidate.index, 0]), spread),
+        "time_per_output_token_s": each,
+        "output_tokens_per_s": each.inverse(problem.workload.inference.batch),
+    }
+
+
+def _assumptions(problem: Problem, candidate: Candidate) -> list[str]:
+    workload = problem.workload
+    found = []
+    if problem.training and workload.method == "full" and workload.master_weights == "auto":
+        found.append("fp32 master weights (mixed precision); master_weights: none halves the state")
+    if workload.method != "full":
+        base = "nf4" if workload.method == "qlora" else "16-bit"
+        found.append(f"adapters of rank {workload.lora.rank} on {', '.join(workload.lora.targets)}, {base} base")
+    if problem.training and problem.subject.transformer.vocab and not workload.software.fused_loss:
+        found.append("the loss holds the whole logits (software.fused_loss: true if yours does not)")
+    if candidate.count > GPUS_PER_NODE:
+        found.append(f"nodes of {GPUS_PER_NODE} GPUs with the usual network of their segment")
+    if workload.software.trainer == "common":
+        found.append("a common trainer on current PyTorch, not a tuned one")
+    economics = workload.economics
+    found.append(
+        f"electricity ${economics.electricity_usd_per_kwh:g}/kWh, PUE {economics.pue:g}; bought hardware works "
+        f"{economics.hours_per_week:g} h a week for {economics.horizon_years:g} years "
+        f"({hours_of_use(economics):,.0f} h)"
+    )
+    return found
+
+
+def warnings(problem: Problem, candidate: Candidate, tags: PriceTags) -> tuple[str, ...]:
+    """Return what the reader should know before relying on an estimate."""
+    device = candidate.device
+    found = [f"catalog: {doubt}" for doubt in device.doubts]
+    precision = candidate.team.precisions[candidate.index]
+    if problem.training and precision == "fp16":
+        found.append("fp16 needs loss scaling; models pretrained in bf16 can overflow in it")
+    if precision == "fp16" and device.tensor is None and device.kind == "gpu":
+        found.append("no tensor cores: 16-bit saves memory but not time")
+    if device.segment == "laptop":
+        found.append("laptop GPUs are sold with power limits that differ by a factor of two: measure")
+    if candidate.count > 1 and not device.links.nvlink_gb_s and device.segment == "consumer":
+        found.append(f"{candidate.count} cards exchange data over PCIe through the host's memory")
+    if device.overrides:
+        found.append(f"the catalog entry was replaced by {device.origin}")
+    elif device.origin != "catalog":
+        found.append(f"the catalog entry comes from {device.origin}")
+    if tags.purchase is None:
+        found.append("purchase price not known")
+    elif tags.purchase.kind in ("used", "launch"):
+        found.append(f"purchase price is {described(tags.purchase)}")
+    if tags.rent is None:
+        found.append("no rental offer known")
+    elif tags.rent.gpus_per_instance > candidate.count:
+        found.append(f"rented only in instances of {tags.rent.gpus_per_instance} GPUs")
+    return tuple(found)

@@ -1,0 +1,99 @@
+"""A number of one GPU for a problem, with its best plan, duration and costs: what is filtered, ranked and documented."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from advisor.economics import Costs, Prices, energy_kwh, job_costs
+from advisor.estimate.power import average_power_w
+from advisor.execution import CHECKPOINTING, Constants, Layout
+from advisor.hardware import Device
+from advisor.plan import Choices
+from advisor.problem import Problem, Team
+from advisor.workload import Checkpointing
+
+REFERENCE_STEPS = 1000
+"""Steps by which jobs of unknown length are compared."""
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One way to run the job. Times and costs are None where nothing fits.
+
+    ``hours`` is the whole job, or :data:`REFERENCE_STEPS` steps where its length is not known; costs go with it.
+    """
+
+    team: Team
+    index: int
+    count: int
+    fits: bool
+    layout: Layout
+    micro_batch: int
+    checkpointing: Checkpointing
+    samples: float
+    step_s: float
+    required_bytes: float
+    available_bytes: float
+    matrix_share: float
+    busy_share: float
+    hours: float
+    power_w: float
+    energy_kwh: float
+    costs: Costs
+
+    @property
+    def device(self) -> Device:
+        """The GPU."""
+        return self.team.devices[self.index]
+
+    @property
+    def samples_per_s(self) -> float:
+        """Samples of all GPUs together."""
+        return self.samples / self.step_s
+
+
+def candidates(
+    problem: Problem, team: Team, count: int, choices: Choices, prices: Sequence[Prices], constants: Constants
+) -> list[Candidate]:
+    """Return the candidate of each device of a team for ``count`` GPUs.
+
+    Args:
+        problem: what is to be run.
+        team: the devices.
+        count: GPUs of one kind.
+        choices: the plans found for ``count``.
+        prices: of one GPU, in the order of the devices.
+        constants: for the power model.
+    """
+    samples_in_job = problem.samples
+    found = []
+    for index, device in enumerate(team.devices):
+        step_s, samples = float(choices.step_s[index]), float(choices.samples[index])
+        steps = REFERENCE_STEPS if samples_in_job is None else samples_in_job / samples
+        hours = steps * step_s / 3600.0
+        watts = device.board.tdp_w / device.board.devices_per_board
+        matrix, busy = float(choices.matrix_share[index]), float(choices.busy_share[index])
+        power = count * average_power_w(watts, matrix, busy, constants.power)
+        found.append(
+            Candidate(
+                team=team,
+                index=index,
+                count=count,
+                fits=bool(choices.fits[index]),
+                layout=choices.layouts[int(choices.layout[index])],
+                micro_batch=int(choices.micro_batch[index]),
+                checkpointing=CHECKPOINTING[int(choices.checkpointing[index])],
+                samples=samples,
+                step_s=step_s,
+                required_bytes=float(choices.required[index]),
+                available_bytes=float(team.search.group.available[index]),
+                matrix_share=matrix,
+                busy_share=busy,
+                hours=hours,
+                power_w=power,
+                energy_kwh=energy_kwh(power, hours),
+                costs=job_costs(prices[index], count, hours, power, problem.workload.economics),
+            )
+        )
+    return found

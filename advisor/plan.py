@@ -1,0 +1,374 @@
+"""Search for the plan that fits and finishes soonest: layout x micro-batch x checkpointing, for all devices at once.
+
+Everything is evaluated as arrays of shape [devices, micro-batches, checkpointing]; Python loops only over layouts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from advisor.estimate.devices import DeviceRates
+from advisor.estimate.memory import MemoryParts, Precisions, inference_memory, training_memory
+from advisor.estimate.network import GPUS_PER_NODE, Links, gather_time
+from advisor.estimate.time import StepTimes, step_times
+from advisor.execution import CHECKPOINTING, Constants, Layout, Strategy
+from advisor.operators import Description, Floats
+from advisor.workload import Checkpointing, Parallelism
+
+SHARDED: tuple[Strategy, ...] = ("zero1", "zero2", "fsdp")
+COMPLEXITY_PENALTY = 1.03
+"""A layout with tensor or pipeline parallelism must be this much faster than a plain one to be proposed."""
+
+BYTES_GATHERED = 2.0
+"""Bytes of a parameter as sharded training gathers it, and of a gradient as it reduces it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Freedom:
+    """What the user fixed; None leaves a choice to the search."""
+
+    global_batch: int
+    global_is_fixed: bool
+    micro_batch: int | None
+    checkpointing: Checkpointing | None
+    sharding: Strategy | Parallelism | None
+    heads: int
+    layers: int
+    training: bool
+
+
+@dataclass(frozen=True)
+class Group:
+    """Devices that run in formats of the same sizes, so that they share descriptions.
+
+    ``describe(tensor, sharded)`` returns the model on one tensor-parallel rank; ``decode`` the same for one new token
+    (inference that generates). ``precisions(layout)`` returns the sizes of the states.
+    """
+
+    rates: DeviceRates
+    links: Links
+    available: Floats
+    """Bytes that programs may use, less what the process itself takes, shape [G]."""
+    launch_share: float
+    time_factor: float
+    describe: Callable[[int, bool], Description]
+    decode: Callable[[int], Description] | None
+    precisions: Callable[[Layout], Precisions]
+    new_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Choices:
+    """The best plan of each of G devices for one count; arrays have shape [G].
+
+    Where nothing fits, ``fits`` is False and the plan is the one that needs the least memory. ``layout`` indexes
+    ``layouts``; times are seconds of one step over ``global_batch`` samples (NaN where nothing can run at all).
+    """
+
+    layouts: tuple[Layout, ...]
+    fits: np.ndarray
+    layout: np.ndarray
+    micro_batch: np.ndarray
+    checkpointing: np.ndarray
+    step_s: Floats
+    samples: Floats
+    required: Floats
+    matrix_share: Floats
+    """Share of the kernels' time in matrix products and attention."""
+    busy_share: Floats
+    """Share of the step in which kernels run."""
+    evaluated: int
+
+
+def layouts(count: int, freedom: Freedom) -> Iterator[Layout]:
+    """Yield the layouts of ``count`` GPUs that the user allows, simple ones first."""
+    chosen = freedom.sharding
+    if isinstance(chosen, Parallelism):
+        if chosen.data * chosen.tensor * chosen.pipeline == count:
+            strategy: Strategy = chosen.strategy if chosen.data > 1 else "none"
+            yield Layout(count, strategy, chosen.data, chosen.tensor, chosen.pipeline)
+        return
+    if count == 1:
+        yield Layout(1, "none")
+        return
+    if not freedom.training:
+        yield from _serving_layouts(count, freedom)
+        return
+    strategies: tuple[Strategy, ...] = ("ddp", *SHARDED) if chosen is None else (chosen,)
+    for strategy in strategies:
+        if strategy != "none":
+            yield Layout(count, strategy, data=count)
+    if chosen is not None and chosen != "fsdp":
+        return
+    for tensor in _tensor_widths(count, freedom):
+        data = count // tensor
+        yield Layout(count, "fsdp" if data > 1 else "none", data=data, tensor=tensor)
+    if chosen is None and count >= GPUS_PER_NODE:
+        for tensor in (1, *_tensor_widths(count, freedom)):
+            for pipeline in (2, 4, 8, 16):
+                if count % (tensor * pipeline) == 0 and freedom.layers % pipeline == 0:
+                    data = count // (tensor * pipeline)
+                    yield Layout(count, "zero1" if data > 1 else "none", data, tensor, pipeline)
+
+
+def _serving_layouts(count: int, freedom: Freedom) -> Iterator[Layout]:
+    if freedom.global_batch % count == 0:
+        yield Layout(count, "none", data=count)
+    for tensor in _tensor_widths(count, freedom):
+        if tensor == count:
+            yield Layout(count, "none", tensor=tensor)
+        elif freedom.layers % (count // tensor) == 0:
+            yield Layout(count, "none", tensor=tensor, pipeline=count // tensor)
+    if freedom.layers % count == 0:
+        yield Layout(count, "none", pipeline=count)
+
+
+def _tensor_widths(count: int, freedom: Freedom) -> tuple[int, ...]:
+    return tuple(
+        width
+        for width in (2, 4, 8)
+        if width <= count and count % width == 0 and freedom.heads % width == 0
+    )
+
+
+def micro_batches(freedom: Freedom) -> Floats:
+    """Return the micro-batches to try: what the user fixed, else powers of two and the whole share of the batch."""
+    if freedom.micro_batch is not None:
+        return np.array([float(freedom.micro_batch)])
+    if not freedom.training:
+        return np.array([float(freedom.global_batch)])
+    sizes = {float(2**power) for power in range(11) if 2**power <= freedom.global_batch}
+    return np.array(sorted(sizes | {float(min(freedom.global_batch, 1024))}))
+
+
+class Search:
+    """Finds plans for the devices of one group; keeps the times of a description for all counts."""
+
+    def __init__(self, group: Group, freedom: Freedom, constants: Constants) -> None:
+        self.group = group
+        self.freedom = freedom
+        self.constants = constants
+        self.micro = micro_batches(freedom)
+        self.allowed = np.array(
+            [freedom.checkpointing in (None, name) for name in CHECKPOINTING]
+            if freedom.training
+            else [True, False, False]
+        )
+        self._times: dict[tuple[int, bool], StepTimes] = {}
+        self._serving: dict[tuple[int, int], list[tuple[Description, StepTimes]]] = {}
+
+    def times(self, layout: Layout) -> StepTimes:
+        """Return the times of one micro-batch under a layout, before pipelining."""
+        key = (layout.tensor, is_compact(layout))
+        if key not in self._times:
+            self._times[key] = step_times(
+                self.group.describe(*key).table, self.group.rates, self.micro, self.constants.kernel,
+                launch_share=self.group.launch_share,
+            )  # fmt: skip
+        return self._times[key]
+
+    def best(self, count: int) -> Choices:
+        """Return the best plan of each device for ``count`` GPUs.
+
+        Raises:
+            LookupError: the user's layout or batch cannot be run on this many GPUs.
+        """
+        options = tuple(layouts(count, self.freedom))
+        results = [self._evaluate(layout) for layout in options]
+        usable = [(layout, result) for layout, result in zip(options, results, strict=True) if result]
+        if not usable:
+            raise LookupError(count)
+        steps = np.stack([result[0] for _, result in usable], axis=1)
+        required = np.stack([np.broadcast_to(result[1], steps[:, 0].shape) for _, result in usable], axis=1)
+        samples = np.array([result[2] for _, result in usable])
+        penalty = np.array(
+            [COMPLEXITY_PENALTY if layout.tensor * layout.pipeline > 1 else 1.0 for layout, _ in usable]
+        )
+        per_sample = steps / samples[None, :, :, None] * penalty[None, :, None, None]
+        valid = np.isfinite(per_sample)
+        fitting = valid & (required <= self.group.available[:, None, None, None])
+        size = steps.shape[0]
+        flat = np.where(fitting, per_sample, np.inf).reshape(size, -1)
+        fits = np.isfinite(flat).any(axis=1)
+        smallest = np.where(valid, required, np.inf).reshape(size, -1)
+        index = np.where(fits, flat.argmin(axis=1), smallest.argmin(axis=1))
+        where = np.unravel_index(index, steps.shape[1:])
+        rows = np.arange(size)
+        step_s = steps.reshape(size, -1)[rows, index]
+        matrix_share, busy_share = self._use([layout for layout, _ in usable], where, step_s, samples)
+        return Choices(
+            layouts=tuple(layout for layout, _ in usable),
+            fits=fits,
+            layout=where[0],
+            micro_batch=self.micro[where[1]],
+            checkpointing=where[2],
+            step_s=step_s,
+            samples=samples[where[0], where[1]],
+            required=required.reshape(size, -1)[rows, index],
+            matrix_share=matrix_share,
+            busy_share=busy_share,
+            evaluated=int(valid.sum()),
+        )
+
+    def _use(
+        self, options: Sequence[Layout], where: tuple[np.ndarray, ...], step_s: Floats, samples: Floats
+    ) -> tuple[Floats, Floats]:
+        """Return (share of kernel time in products, share of the step in which kernels run) of chosen plans."""
+        matrix, busy = np.zeros(len(step_s)), np.zeros(len(step_s))
+        for number, layout in enumerate(options):
+            rows = np.flatnonzero(where[0] == number)
+            if not rows.size:
+                continue
+            micro, checkpointing = where[1][rows], where[2][rows]
+            if not self.freedom.training:
+                prompt, token = self.serving_use(layout)
+                matrix[rows], busy[rows] = prompt[rows, micro], token[rows, micro]
+                continue
+            times = self.times(layout)
+            kernels = times.device[rows, micro] + times.device_recompute[rows, micro, checkpointing]
+            steps = samples[number, micro] / (self.micro[micro] * layout.data)
+            matrix[rows] = times.matrix[rows, micro] / times.device[rows, micro]
+            total = steps * kernels * self.group.time_factor / layout.pipeline
+            total = total + times.device_optimizer[rows] / layout.shards
+            busy[rows] = np.minimum(total / step_s[rows], 1.0)
+        return matrix, busy
+
+    def memory(self, layout: Layout) -> MemoryParts:
+        """Return the memory of every micro-batch and checkpointing under a layout."""
+        compact = is_compact(layout)
+        description = self.group.describe(layout.tensor, compact)
+        sizes = self.group.precisions(layout)
+        estimate = training_memory if self.freedom.training else inference_memory
+        per_replica = self.micro if self.freedom.training else self.micro / layout.data
+        return estimate(description, sizes, layout, per_replica, self.constants.memory)
+
+    def _evaluate(self, layout: Layout) -> tuple[Floats, Floats, Floats] | None:
+        """Return (seconds of a step [G, M, C], bytes required [M, C], samples of a step [M])."""
+        if not self.freedom.training:
+            return self._evaluate_serving(layout)
+        total = self.freedom.global_batch
+        each = self.micro * layout.data
+        if self.freedom.global_is_fixed:
+            possible = np.asarray(total % each == 0)
+        else:
+            possible = each <= max(total, layout.data * self.micro[0])
+        if not possible.any():
+            return None
+        accumulation = np.where(possible, np.ceil(total / each), np.nan)
+        seconds = self._training_step(layout, accumulation)
+        seconds = np.where(self.allowed[None, None, :], seconds, np.nan)
+        return seconds, self.memory(layout).required[None], accumulation * each
+
+    def _training_step(self, layout: Layout, accumulation: Floats) -> Floats:
+        """Return seconds of one optimizer step, shape [G, M, C]."""
+        times, network = self.times(layout), self.constants.network
+        factor = self.group.time_factor
+        device = (times.device[:, :, None] + times.device_recompute) * factor
+        host = (times.host[:, :, None] + times.host_recompute) * factor
+        busy = np.maximum(device, host) / layout.pipeline
+        micro = busy + self._tensor_traffic(layout)
+        held = self.group.describe(layout.tensor, is_compact(layout)).states
+        spacing = layout.tensor * layout.pipeline
+        once = np.zeros((len(self.group.available), len(self.micro)))
+        if layout.strategy == "fsdp":
+            weights = (held.trainable + held.frozen) * BYTES_GATHERED
+            weights += held.frozen_quantised * self.group.precisions(layout).quantised
+            volume = (2 * weights + held.trainable * BYTES_GATHERED) / layout.pipeline
+            traffic = gather_time(volume, layout.data, self.group.links, spread=spacing)[:, None, None]
+            micro = micro + _exposed(traffic, busy, network.overlap_shards)
+        elif layout.data > 1:
+            volume = held.trainable / layout.pipeline * self.group.precisions(layout).gradient
+            reduce = 2 * gather_time(volume, layout.data, self.group.links, spread=spacing)
+            backward = times.device_backward * factor / layout.pipeline
+            once = _exposed(reduce[:, None], backward, network.overlap_data)
+        once = once + self._optimizer(times, layout)[:, None]
+        return np.asarray((accumulation[None, :, None] + layout.pipeline - 1) * micro + once[:, :, None])
+
+    def _optimizer(self, times: StepTimes, layout: Layout) -> Floats:
+        device = times.device_optimizer / (layout.shards * layout.pipeline)
+        return np.asarray(np.maximum(device, times.host_optimizer) * self.group.time_factor)
+
+    def _tensor_traffic(self, layout: Layout) -> Floats:
+        """Return exposed seconds of tensor-parallel all-reduces in one micro-batch, shape [G, M, C]."""
+        shape = (len(self.group.available), len(self.micro), len(CHECKPOINTING))
+        if layout.tensor == 1:
+            return np.zeros(shape)
+        description = self.group.describe(layout.tensor, is_compact(layout))
+        size = description.boundary_bytes.at(self.micro)
+        one = 2 * gather_time(size, layout.tensor, self.group.links)
+        passes = np.array([2.0, 2.0, 3.0]) if self.freedom.training else np.ones(3)
+        exposed = 1 - self.constants.network.overlap_tensor
+        total = one[:, :, None] * description.tensor_reductions * passes[None, None, :] * exposed
+        return np.asarray(total / layout.pipeline)
+
+    def serving_times(self, layout: Layout) -> tuple[Floats, Floats]:
+        """Return seconds of the prompt's forward pass and of one new token, each of shape [G, M]."""
+        passes = self._passes(layout)
+        prompt = self._pass_time(layout, *passes[0])
+        return prompt, self._pass_time(layout, *passes[1]) if len(passes) > 1 else np.zeros_like(prompt)
+
+    def serving_use(self, layout: Layout) -> tuple[Floats, Floats]:
+        """Return the share of kernel time in matrix products, and of the time in which kernels run, shape [G, M]."""
+        passes = self._passes(layout)
+        weights = [1.0, float(self.group.new_tokens)]
+        kernels = sum(weight * times.device for weight, (_, times) in zip(weights, passes, strict=False))
+        matrix = sum(weight * times.matrix for weight, (_, times) in zip(weights, passes, strict=False))
+        prompt, token = self.serving_times(layout)
+        total = prompt + token * self.group.new_tokens
+        share = np.minimum(kernels * self.group.time_factor / total, 1.0)
+        return np.asarray(matrix / kernels), np.asarray(share)
+
+    def _passes(self, layout: Layout) -> list[tuple[Description, StepTimes]]:
+        """Return the forward passes of serving: the prompt's, and that of one new token where the model generates."""
+        key = (layout.tensor, layout.data)
+        if key not in self._serving:
+            found = [self.group.describe(layout.tensor, False)]
+            if self.group.decode is not None:
+                found.append(self.group.decode(layout.tensor))
+            self._serving[key] = [
+                (
+                    description,
+                    step_times(
+                        description.table, self.group.rates, self.micro / layout.data, self.constants.kernel,
+                        launch_share=self.group.launch_share,
+                    ),
+                )
+                for description in found
+            ]  # fmt: skip
+        return self._serving[key]
+
+    def _pass_time(self, layout: Layout, description: Description, times: StepTimes) -> Floats:
+        seconds = np.maximum(times.device, times.host) * self.group.time_factor
+        size = description.boundary_bytes.at(self.micro / layout.data)
+        if layout.tensor > 1:
+            one = 2 * gather_time(size, layout.tensor, self.group.links)
+            seconds = seconds + one * description.tensor_reductions
+        if layout.pipeline > 1:
+            seconds = seconds + (layout.pipeline - 1) * gather_time(size, 2, self.group.links)
+        return np.asarray(seconds)
+
+    def _evaluate_serving(self, layout: Layout) -> tuple[Floats, Floats, Floats]:
+        prompt, token = self.serving_times(layout)
+        seconds = prompt + token * self.group.new_tokens
+        stacked = np.where(self.allowed[None, None, :], seconds[:, :, None], np.nan)
+        return stacked, self.memory(layout).required[None], self.micro
+
+
+def is_compact(layout: Layout) -> bool:
+    """Say whether activations flow in the compute format: trainers that shard cast the weights, not each product."""
+    return layout.strategy in SHARDED or layout.tensor * layout.pipeline > 1
+
+
+def _exposed(traffic: Floats, compute: Floats, overlap: float) -> Floats:
+    """Return the part of ``traffic`` that does not hide behind ``compute``."""
+    return np.asarray(np.maximum(traffic - overlap * compute, (1 - overlap) * traffic))
+
+
+def counts(limit: int) -> Sequence[int]:
+    """Return the numbers of GPUs to try up to ``limit``: 1 to 8, then whole nodes in powers of two, then the limit."""
+    small = list(range(1, min(limit, GPUS_PER_NODE) + 1))
+    nodes = [GPUS_PER_NODE * 2**power for power in range(1, 12) if GPUS_PER_NODE * 2**power <= limit]
+    return sorted({*small, *nodes, limit})

@@ -1,0 +1,359 @@
+"""From a workload to the problem that the plan search solves: defaults filled in and named, devices grouped by format."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+
+from advisor.describe.optimizers import OPTIMIZERS
+from advisor.describe.transformer import describe_inference, describe_training
+from advisor.describe.variant import QUANTISED_BYTES, Variant
+from advisor.errors import InputError
+from advisor.estimate.devices import (
+    automatic_precision,
+    available_bytes,
+    constants_of,
+    device_rates,
+    half_precision,
+    unsupported,
+)
+from advisor.estimate.memory import Precisions
+from advisor.estimate.network import links
+from advisor.execution import Constants, Layout
+from advisor.hardware import Device
+from advisor.operators import Description
+from advisor.plan import Freedom, Group, Search, is_compact
+from advisor.workload import Attention, Parallelism, Precision, Transformer, Workload
+
+PRETRAINING_TOKENS = 2**19
+"""Tokens of one optimizer step when the user names no batch: half a million, as in GPT-2 and GPT-3 reproductions."""
+
+FINETUNING_SAMPLES = 32
+ENCODER_SAMPLES = 256
+LONGEST_DEFAULT = {"train": 4096, "finetune": 2048, "inference": 2048}
+"""Sequence length assumed when the user names none, where the model allows as much."""
+
+SIXTEEN_BIT = ("fp16", "bf16", "fp8", "int8", "int4", "fp4", "nf4")
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """The model behind a workload: its dimensions, a name for people, and its usual length of a sample."""
+
+    transformer: Transformer
+    name: str
+    family: str
+    sequence_length: int | None = None
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A workload with every default filled in.
+
+    Attributes:
+        workload: as the user wrote it.
+        subject: the model.
+        sequence_length: tokens of one sample.
+        freedom: what the plan search may choose.
+        samples: samples of the whole job, None where the user gave no amount.
+        assumptions: every default that was filled in, in words.
+    """
+
+    workload: Workload
+    subject: Subject
+    sequence_length: int
+    freedom: Freedom
+    samples: float | None
+    assumptions: tuple[str, ...]
+
+    @property
+    def training(self) -> bool:
+        """Whether the job trains."""
+        return self.freedom.training
+
+    @property
+    def generates(self) -> bool:
+        """Whether inference produces tokens one by one."""
+        model = self.subject.transformer
+        return (
+            not self.training
+            and model.kind != "encoder"
+            and model.head == "language-model"
+            and self.workload.inference.new_tokens > 0
+        )
+
+
+def problem_of(workload: Workload, subject: Subject) -> Problem:
+    """Return the workload with its defaults filled in and named.
+
+    Raises:
+        InputError: fields of the workload contradict the model.
+    """
+    assumptions: list[str] = []
+    model, task = subject.transformer, workload.effective_task
+    training = task != "inference"
+    length = workload.data.sequence_length
+    if not training:
+        length = workload.inference.prompt_tokens
+    elif length is None:
+        length = min(subject.sequence_length or LONGEST_DEFAULT[task], LONGEST_DEFAULT[task])
+        if not (model.patch_size or model.audio_channels):
+            assumptions.append(f"sequence length {length} tokens (not given)")
+    if model.position == "learned" and model.max_positions and model.kind == "decoder" and length > model.max_positions:
+        raise InputError(
+            f"the model has {model.max_positions} learned positions", field="data.sequence_length", value=length,
+            accepted=f"at most {model.max_positions}",
+        )  # fmt: skip
+    batch, fixed = _global_batch(workload, model, length, assumptions)
+    checkpointing = None if workload.checkpointing == "auto" else workload.checkpointing
+    sharding = None if workload.sharding == "auto" else workload.sharding
+    if isinstance(sharding, Parallelism) and model.heads % sharding.tensor:
+        raise InputError(
+            f"the model's {model.heads} heads do not divide by it",
+            field="sharding.tensor",
+            value=sharding.tensor,
+        )
+    freedom = Freedom(
+        global_batch=batch,
+        global_is_fixed=fixed,
+        micro_batch=None if workload.batch.micro == "auto" else workload.batch.micro,
+        checkpointing=checkpointing if training else "none",
+        sharding=sharding,
+        heads=model.heads,
+        layers=model.layers,
+        training=training,
+    )
+    return Problem(workload, subject, length, freedom, _samples(workload, batch, length), tuple(assumptions))
+
+
+def _global_batch(
+    workload: Workload, model: Transformer, length: int, assumptions: list[str]
+) -> tuple[int, bool]:
+    """Return the samples of one step, and whether the user fixed them."""
+    if workload.effective_task == "inference":
+        return workload.inference.batch, True
+    if workload.batch.global_size is not None:
+        return workload.batch.global_size, True
+    if workload.effective_task == "finetune":
+        batch = FINETUNING_SAMPLES
+    elif model.kind == "decoder":
+        batch = max(1, 2 ** round(np.log2(PRETRAINING_TOKENS / length)))
+    else:
+        batch = ENCODER_SAMPLES
+    if workload.batch.micro != "auto":
+        batch = max(batch // workload.batch.micro, 1) * workload.batch.micro
+    assumptions.append(f"about {batch} samples a step (batch.global not given)")
+    return batch, False
+
+
+def _samples(workload: Workload, batch: int, length: int) -> float | None:
+    """Return the samples of the whole job."""
+    data, epochs = workload.data, workload.data.epochs or 1.0
+    if data.samples is not None:
+        return data.samples * epochs
+    if data.tokens is not None:
+        tokens = length + workload.inference.new_tokens if workload.effective_task == "inference" else length
+        return data.tokens * epochs / tokens
+    return None if data.steps is None else float(data.steps * batch)
+
+
+def refusal(problem: Problem, device: Device) -> str | None:
+    """Say why a device cannot run the workload in the precision that the user fixed, None where it can."""
+    precision = problem.workload.precision
+    if precision == "auto":
+        return None
+    reason = unsupported(device, precision)
+    if reason and precision == "bf16":
+        return f"{reason}; use fp16"
+    return reason
+
+
+def precision_of(problem: Problem, device: Device) -> Precision:
+    """Return the precision in which a device computes: the user's, or the one a practitioner would pick for it."""
+    wanted = problem.workload.precision
+    if wanted != "auto":
+        return wanted
+    adapters = problem.workload.method != "full"
+    return automatic_precision(device, training=problem.training, mixed_only=adapters)
+
+
+def attention_of(problem: Problem, device: Device, constants: Constants) -> Attention:
+    """Return the attention kernel: fused where the device has one and the model's scores carry no learned bias."""
+    if problem.workload.attention != "auto":
+        return problem.workload.attention
+    fused = constants_of(device, constants).fused_attention
+    return "flash" if fused and problem.subject.transformer.position not in ("relative", "disentangled") else "eager"
+
+
+@dataclass(frozen=True)
+class Team:
+    """Devices with the search that finds their plans; ``precisions`` and ``attention`` are for documents."""
+
+    devices: tuple[Device, ...]
+    precisions: tuple[Precision, ...]
+    attention: Attention
+    search: Search
+
+
+def teams(problem: Problem, devices: Sequence[Device], constants: Constants) -> tuple[Team, ...]:
+    """Return the devices grouped by the sizes of their formats and their attention kernel, each with its search."""
+    grouped: dict[tuple[float, Attention], list[tuple[Device, Precision]]] = {}
+    for device in devices:
+        precision = precision_of(problem, device)
+        key = (_compute_bytes(precision), attention_of(problem, device, constants))
+        grouped.setdefault(key, []).append((device, precision))
+    found = []
+    for (size, attention), members in grouped.items():
+        own = tuple(device for device, _ in members)
+        formats = tuple(precision for _, precision in members)
+        group = _group(problem, own, formats, size, attention, constants)
+        found.append(Team(own, formats, attention, Search(group, problem.freedom, constants)))
+    return tuple(found)
+
+
+def _compute_bytes(precision: Precision) -> float:
+    return 2.0 if precision in SIXTEEN_BIT else 4.0
+
+
+def weight_format(problem: Problem, precision: Precision, device: Device) -> str:
+    """Return the format in which frozen or served weights are held."""
+    if problem.workload.method == "qlora":
+        return "nf4"
+    if problem.training and precision == "fp8":
+        return half_precision(device)
+    return precision
+
+
+def _quantised(problem: Problem) -> str | None:
+    """Return the format of quantised weights, None where all weights are in the compute format."""
+    if problem.workload.method == "qlora":
+        return "nf4"
+    precision = problem.workload.precision
+    return precision if not problem.training and precision in QUANTISED_BYTES else None
+
+
+def _group(
+    problem: Problem,
+    devices: tuple[Device, ...],
+    precisions: tuple[Precision, ...],
+    compute_bytes: float,
+    attention: Attention,
+    constants: Constants,
+) -> Group:
+    software, workload = constants.software, problem.workload
+    tuned = workload.software.trainer == "tuned"
+    context = np.array([constants_of(device, constants).context_mib for device in devices]) * 2**20
+    available = np.array([available_bytes(device, constants) for device in devices])
+    describe = _describer(problem, compute_bytes, attention)
+    decode: Callable[[int], Description] | None = None
+    if problem.generates:
+        decode = _decoder(problem, compute_bytes)
+    return Group(
+        rates=device_rates(devices, precisions, constants),
+        links=links(devices, constants.network),
+        available=available - context,
+        launch_share=software.compiled_launch if workload.compile else 1.0,
+        time_factor=software.tuned_overhead if tuned or workload.compile else software.common_overhead,
+        describe=describe,
+        decode=decode,
+        precisions=_state_sizes(problem, compute_bytes),
+        new_tokens=workload.inference.new_tokens if problem.generates else 0,
+    )
+
+
+def _variant(
+    problem: Problem, compute_bytes: float, attention: Attention, tensor: int, compact: bool
+) -> Variant:
+    workload = problem.workload
+    mixed = workload.method == "full" and compute_bytes < 4 and workload.master_weights != "none"
+    return Variant(
+        compute_bytes=compute_bytes,
+        autocast=problem.training and mixed and not compact,
+        attention=attention,
+        tensor=tensor,
+        method=workload.method,
+        lora_rank=workload.lora.rank,
+        lora_targets=workload.lora.targets,
+        quantised=_quantised(problem),
+        optimizer=workload.optimizer if problem.training else "none",
+        trainable_bytes=_trainable_bytes(problem, compute_bytes),
+        fused=workload.compile or workload.software.trainer == "tuned",
+        fused_loss=workload.software.fused_loss,
+    )
+
+
+def _trainable_bytes(problem: Problem, compute_bytes: float) -> float:
+    """Return the bytes in which trained weights are updated: fp32 unless the user wants none of it."""
+    return compute_bytes if problem.workload.master_weights == "none" else 4.0
+
+
+def _describer(
+    problem: Problem, compute_bytes: float, attention: Attention
+) -> Callable[[int, bool], Description]:
+    inference = problem.workload.inference
+
+    @lru_cache(maxsize=None)
+    def describe(tensor: int, compact: bool) -> Description:
+        variant = _variant(problem, compute_bytes, attention, tensor, compact)
+        model = problem.subject.transformer
+        if problem.training:
+            return describe_training(model, problem.sequence_length, variant)
+        return describe_inference(
+            model, "prefill", prompt_tokens=inference.prompt_tokens,
+            new_tokens=inference.new_tokens if problem.generates else 0,
+            cache_element_bytes=_cache_bytes(problem, compute_bytes), variant=variant,
+        )  # fmt: skip
+
+    return describe
+
+
+def _decoder(problem: Problem, compute_bytes: float) -> Callable[[int], Description]:
+    inference = problem.workload.inference
+
+    @lru_cache(maxsize=None)
+    def describe(tensor: int) -> Description:
+        return describe_inference(
+            problem.subject.transformer, "decode", prompt_tokens=inference.prompt_tokens,
+            new_tokens=inference.new_tokens, cache_element_bytes=_cache_bytes(problem, compute_bytes),
+            variant=_variant(problem, compute_bytes, "flash", tensor, False),
+        )  # fmt: skip
+
+    return describe
+
+
+def _cache_bytes(problem: Problem, compute_bytes: float) -> float:
+    """Return the bytes of one element of the KV cache."""
+    sizes = {"auto": compute_bytes, "fp16": 2.0, "bf16": 2.0, "fp8": 1.0, "int8": 1.0, "int4": 0.5}
+    return sizes[problem.workload.inference.kv_cache]
+
+
+def _state_sizes(problem: Problem, compute_bytes: float) -> Callable[[Layout], Precisions]:
+    """Return the bytes of each kind of state by layout.
+
+    With fp32 master weights, one GPU and DDP hold fp32 weights that autocast casts; ZeRO, tensor and pipeline
+    parallelism hold half-precision weights and gradients beside a master copy (Rajbhandari et al. 2020, section 3.1);
+    FSDP shards fp32 weights and gradients. The optimizer's step over lists of tensors needs one buffer as large as the
+    weights that it updates.
+    """
+    workload = problem.workload
+    trainable = _trainable_bytes(problem, compute_bytes)
+    optimizer = OPTIMIZERS[workload.optimizer]
+    quantised = _quantised(problem)
+
+    def sizes(layout: Layout) -> Precisions:
+        copies = trainable > compute_bytes and is_compact(layout) and layout.strategy != "fsdp"
+        copies = copies and workload.method == "full"
+        return Precisions(
+            trainable=trainable,
+            compute=compute_bytes if copies else 0.0,
+            gradient=0.0 if workload.optimizer == "none" else compute_bytes if copies else trainable,
+            state=optimizer.bytes_of_state(trainable),
+            frozen=compute_bytes,
+            quantised=QUANTISED_BYTES[quantised] if quantised else compute_bytes,
+            optimizer_temporary=trainable if optimizer.passes else 0.0,
+        )
+
+    return sizes

@@ -1,0 +1,539 @@
+"""The only room that puts the parts together: every face calls :class:`Advisor` and nothing else.
+
+An :class:`Advisor` is opened once a process; readers are lazy, so a question costs only what it needs. Nothing here
+touches the network.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel
+
+from advisor import documents
+from advisor.answers import PriceTags, described, estimate_document
+from advisor.candidates import Candidate, candidates
+from advisor.catalog import load_devices, name_index
+from advisor.describe.huggingface import transformer_from_config
+from advisor.describe.named import NamedModel, list_models, load_named
+from advisor.describe.weights import active_parameter_count, parameter_count
+from advisor.documents import (
+    CompareAnswer,
+    EstimateAnswer,
+    EstimateDocument,
+    ExcludedDocument,
+    GpuAnswer,
+    GpuDocument,
+    ModelAnswer,
+    ModelDocument,
+    RatioDocument,
+    RecommendAnswer,
+    RecommendationDocument,
+    WhatIfDocument,
+)
+from advisor.economics import Prices
+from advisor.efficiency import load_constants
+from advisor.errors import ExternalError, InputError
+from advisor.estimate.devices import available_bytes
+from advisor.execution import Constants
+from advisor.hardware import Device, NameIndex
+from advisor.plan import counts
+from advisor.prices import PriceBook, PriceRecord, load_prices
+from advisor.problem import Problem, Subject, Team, problem_of, refusal, teams
+from advisor.recommend import (
+    EXPLANATIONS,
+    Objective,
+    Ranked,
+    Refused,
+    excluded_before,
+    excluded_documents,
+    rank,
+    refused,
+    relaxations,
+)
+from advisor.units import GIB, format_duration, format_money
+from advisor.workload import Workload
+from advisor.yaml_io import data_root, read_yaml
+
+DEFAULT_COUNT = 8
+"""Largest number of GPUs that is tried when the user names none."""
+
+LARGEST_COUNT = 1024
+"""Where nothing fits on :data:`DEFAULT_COUNT` GPUs, whole nodes up to this many are tried."""
+
+
+class Advisor:
+    """Answers questions from the shipped catalog and the user's own folders.
+
+    Args:
+        catalog_folders: folders of YAML entries that add to the catalog or override it.
+        root: the shipped catalog.
+    """
+
+    def __init__(self, catalog_folders: Sequence[Path] = (), root: Path | None = None) -> None:
+        self._folders = tuple(catalog_folders)
+        self._root = root or data_root()
+
+    @cached_property
+    def devices(self) -> tuple[Device, ...]:
+        """All devices, CPUs included."""
+        return load_devices(self._folders)
+
+    @cached_property
+    def _index(self) -> NameIndex:
+        return name_index(self.devices)
+
+    @cached_property
+    def constants(self) -> Constants:
+        """The fitted constants of efficiency."""
+        return load_constants(self._root)
+
+    @cached_property
+    def prices(self) -> PriceBook:
+        """Dated prices."""
+        return load_prices(self.devices)
+
+    def recommend(
+        self, workload: Workload, *, objective: Objective = "balanced", limit: int | None = 20
+    ) -> RecommendAnswer:
+        """Rank GPUs, and counts of them, for a workload.
+
+        Args:
+            workload: the job.
+            objective: what to minimise; ``value`` is work per dollar of purchase.
+            limit: rows to list; None for all.
+
+        Raises:
+            InputError: the workload contradicts itself or names what does not exist.
+        """
+        problem = self._problem(workload)
+        constraints = workload.constraints
+        wanted: list[Device] = []
+        excluded: list[ExcludedDocument] = []
+        for device in self.devices:
+            if device.kind != "gpu":
+                continue
+            why = excluded_before(device, constraints)
+            if why is None and (reason := refusal(problem, device)):
+                why = "precision", reason
+            if why is None:
+                wanted.append(device)
+            else:
+                excluded.append(
+                    ExcludedDocument(gpu=device.id, name=device.name, reason=why[1], constraint=why[0])
+                )
+        whole_job = problem.samples is not None
+        qualified: list[Candidate] = []
+        refusals: list[Refused] = []
+        for candidate in self._search(problem, wanted):
+            broken = refused(candidate, constraints, whole_job=whole_job)
+            if broken is None:
+                qualified.append(candidate)
+            else:
+                refusals.append(broken)
+        ranking = rank(qualified, objective, constraints, whole_job=whole_job)
+        listed = ranking[:limit]
+        rows = tuple(self._recommendation(problem, place, row) for place, row in enumerate(listed, start=1))
+        shown = {row.candidate.device.id for row in ranking}
+        return RecommendAnswer(
+            workload=_plain(workload),
+            objective=objective,
+            objective_explained=EXPLANATIONS[objective],
+            recommendations=rows,
+            shown=len(rows),
+            qualified=len(ranking),
+            excluded=(*excluded_documents(refusals, shown), *excluded),
+            relax=() if ranking else tuple(relaxations(refusals, constraints)),
+            warnings=_about(problem),
+        )
+
+    def estimate(
+        self, workload: Workload, *, gpus: Sequence[str], count: int | None = None
+    ) -> EstimateAnswer:
+        """Estimate memory, time and cost on the named GPUs, without ranking.
+
+        Args:
+            workload: the job.
+            gpus: ids, names or aliases.
+            count: GPUs of each; 1 when left out, or what a fixed parallel layout asks for.
+
+        Raises:
+            InputError: a GPU is not known, or the workload cannot be run on this many.
+        """
+        problem = self._problem(workload)
+        return EstimateAnswer(
+            workload=_plain(workload),
+            estimates=tuple(self._estimates(problem, gpus, count)),
+            warnings=_about(problem),
+        )
+
+    def compare(
+        self, workload: Workload, *, gpus: Sequence[str], count: int | None = None
+    ) -> CompareAnswer:
+        """Estimate on the named GPUs and relate each to the first.
+
+        Raises:
+            InputError: as :meth:`estimate`.
+        """
+        problem = self._problem(workload)
+        rows = tuple(self._estimates(problem, gpus, count))
+        return CompareAnswer(
+            workload=_plain(workload),
+            estimates=rows,
+            ratios=tuple(_ratio(row, rows[0]) for row in rows),
+            warnings=_about(problem),
+        )
+
+    def gpus(self, query: str | None = None) -> GpuAnswer:
+        """List the devices whose id, name, architecture, vendor or segment contain every word of ``query``."""
+        words = (query or "").lower().split()
+        found = []
+        for device in self.devices:
+            text = " ".join(
+                (device.id, device.name, device.architecture, device.vendor, device.segment, device.kind)
+            ).lower()
+            if all(word in text for word in words):
+                found.append(self._gpu_document(device))
+        return GpuAnswer(gpus=tuple(found))
+
+    def gpu(self, name: str) -> GpuAnswer:
+        """Return one device with the source of each number.
+
+        Raises:
+            InputError: the name means no device, or several.
+        """
+        device = self._device(name)
+        document = self._gpu_document(device)
+        entry = device.model_dump(mode="json", exclude_none=True, exclude={"origin", "overrides"})
+        return GpuAnswer(gpus=(document.model_copy(update={"entry": entry}),))
+
+    def models(self, query: str | None = None) -> ModelAnswer:
+        """List the shipped models whose name, family or kind contain every word of ``query``."""
+        words = (query or "").lower().split()
+        found = [
+            _model_document(model, dimensions=False)
+            for model in list_models(self._root)
+            if all(
+                word in " ".join((model.name, model.family, model.transformer.kind, *model.aliases))
+                for word in words
+            )
+        ]
+        return ModelAnswer(models=tuple(found))
+
+    def model(self, name: str) -> ModelAnswer:
+        """Return one shipped model with its dimensions.
+
+        Raises:
+            InputError: no shipped model has this name.
+        """
+        return ModelAnswer(models=(_model_document(load_named(self._root, name), dimensions=True),))
+
+    def _device(self, name: str) -> Device:
+        try:
+            return self._index.resolve(name)
+        except InputError as error:
+            if error.field is None:
+                error.field = "gpu"
+            raise
+
+    def _problem(self, workload: Workload) -> Problem:
+        return problem_of(workload, self._subject(workload))
+
+    def _subject(self, workload: Workload) -> Subject:
+        """Return the model that a workload names.
+
+        Raises:
+            InputError: the model is not known, or its kind of source is not supported.
+            ExternalError: a hub id would need the network.
+        """
+        source = workload.model
+        if source.name is not None:
+            named = load_named(self._root, source.name)
+            return Subject(named.transformer, named.name, named.family, named.sequence_length)
+        if source.transformer is not None:
+            return Subject(source.transformer, workload.name or "transformer", "custom")
+        if source.huggingface is not None:
+            return _from_config(source.huggingface)
+        kind = next(name for name in type(source).model_fields if getattr(source, name) is not None)
+        raise InputError(
+            f"models given as {kind} are not supported by this version",
+            field=f"model.{kind}",
+            accepted="model.name, model.transformer or model.huggingface",
+        )
+
+    def _search(self, problem: Problem, devices: Sequence[Device]) -> Iterator[Candidate]:
+        """Yield the best plan of every device and count; whole nodes beyond the default only where nothing fits."""
+        if not devices:
+            return
+        groups = teams(problem, devices, self.constants)
+        limit = problem.workload.constraints.max_count
+        any_fits = False
+        for count in counts(limit or DEFAULT_COUNT):
+            for candidate in self._of_count(problem, groups, count):
+                any_fits |= candidate.fits
+                yield candidate
+        if limit is None and not any_fits:
+            for count in counts(LARGEST_COUNT):
+                if count > DEFAULT_COUNT and not any_fits:
+                    for candidate in self._of_count(problem, groups, count):
+                        any_fits |= candidate.fits
+                        yield candidate
+
+    def _of_count(self, problem: Problem, groups: Sequence[Team], count: int) -> Iterator[Candidate]:
+        for team in groups:
+            try:
+                choices = team.search.best(count)
+            except LookupError:
+                continue
+            prices = [self._prices_of(device.id, count) for device in team.devices]
+            yield from candidates(problem, team, count, choices, prices, self.constants)
+
+    def _prices_of(self, gpu: str, count: int) -> Prices:
+        tags = self._tags(gpu, count)
+        return Prices(
+            tags.purchase.price_usd if tags.purchase else None, tags.rent.price_usd if tags.rent else None
+        )
+
+    def _tags(self, gpu: str, count: int) -> PriceTags:
+        return PriceTags(self.prices.buy_price(gpu), self.prices.rent_price(gpu, count))
+
+    def _recommendation(self, problem: Problem, place: int, row: Ranked) -> RecommendationDocument:
+        candidate = row.candidate
+        estimate = estimate_document(
+            problem, candidate, self._tags(candidate.device.id, candidate.count), self.constants
+        )
+        if row.way is not None and problem.samples is not None:
+            cost = estimate.cost.model_copy(update={"total_usd": row.cost, "total_by": row.way})
+            estimate = estimate.model_copy(update={"cost": cost})
+        fields = {name: getattr(estimate, name) for name in type(estimate).model_fields}
+        return RecommendationDocument(
+            **fields, rank=place, pareto=row.pareto, reasons=_reasons(problem, row, estimate)
+        )
+
+    def _estimates(
+        self, problem: Problem, gpus: Sequence[str], count: int | None
+    ) -> Iterator[EstimateDocument]:
+        sharding = problem.freedom.sharding
+        if count is None:
+            count = 1
+            if sharding is not None and not isinstance(sharding, str):
+                count = sharding.data * sharding.tensor * sharding.pipeline
+        for name in gpus:
+            device = self._device(name)
+            if reason := refusal(problem, device):
+                raise InputError(
+                    f"{device.name}: {reason}",
+                    field="precision",
+                    value=problem.workload.precision,
+                    accepted="auto, or a precision that the GPU has",
+                )
+            yield self._estimate_on(problem, device, count)
+
+    def _estimate_on(self, problem: Problem, device: Device, count: int) -> EstimateDocument:
+        """Return the estimate for one device.
+
+        Raises:
+            InputError: the batch or the layout cannot be split over ``count`` GPUs.
+        """
+        found = list(self._of_count(problem, teams(problem, [device], self.constants), count))
+        if not found:
+            raise InputError(
+                f"{problem.freedom.global_batch} samples a step cannot be run on {count} GPUs as asked",
+                field="sharding" if not isinstance(problem.freedom.sharding, str | None) else "batch",
+                value=count,
+                accepted="a global batch that count x micro-batch divides, and a layout whose product is the count",
+            )
+        candidate = found[0]
+        would_fit = () if candidate.fits else tuple(self._would_fit(problem, device, count))
+        tags = self._tags(device.id, count)
+        return estimate_document(problem, candidate, tags, self.constants, would_fit=would_fit)
+
+    def _would_fit(self, problem: Problem, device: Device, count: int) -> Iterator[WhatIfDocument]:
+        """Yield changes under which the job would fit, gentlest first."""
+        for change, update, number in _changes(problem.workload, count):
+            workload = problem.workload.model_copy(update=update)
+            other = problem_of(workload, problem.subject)
+            if refusal(other, device):
+                continue
+            found = list(self._of_count(other, teams(other, [device], self.constants), number))
+            if found and found[0].fits:
+                yield WhatIfDocument(change=change, required_gib=found[0].required_bytes / GIB)
+
+    def _gpu_document(self, device: Device) -> GpuDocument:
+        buy, rent = self.prices.buy_price(device.id), self.prices.rent_price(device.id)
+        rates = {
+            rate.format.value: rate.tflops
+            for rate in (device.tensor.rates if device.tensor else ())
+            if rate.accumulate in ("fp32", "int32")
+        }
+        return GpuDocument(
+            id=device.id,
+            name=device.name,
+            kind=device.kind,
+            vendor=device.vendor,
+            architecture=device.architecture,
+            segment=device.segment,
+            released=device.released,
+            memory_gib=device.memory.size_gib,
+            available_gib=available_bytes(device, self.constants) / GIB,
+            bandwidth_gb_s=device.memory.bandwidth_gb_s,
+            fp32_tflops=device.compute.fp32_tflops,
+            tensor_tflops=rates,
+            tdp_w=device.board.tdp_w,
+            purchase_usd=buy.price_usd if buy else None,
+            purchase_price=described(buy),
+            rent_usd_per_gpu_h=rent.price_usd if rent else None,
+            rent_price=described(rent),
+            origin=device.origin,
+            overrides=device.overrides,
+        )
+
+
+def open_advisor(catalog_folders: Sequence[Path] = ()) -> Advisor:
+    """Return an advisor over the shipped catalog and the given folders."""
+    return Advisor(catalog_folders)
+
+
+SCHEMAS: Mapping[str, type[BaseModel]] = {
+    "workload": Workload,
+    "estimate": EstimateAnswer,
+    "recommend": RecommendAnswer,
+    "compare": CompareAnswer,
+    "gpu": GpuAnswer,
+    "model": ModelAnswer,
+    "price": PriceRecord,
+}
+
+
+def schema(kind: str) -> dict[str, Any]:
+    """Return the JSON Schema of a document.
+
+    Raises:
+        InputError: there is no such document.
+    """
+    if kind not in SCHEMAS:
+        raise InputError("no such document", value=kind, accepted=", ".join(SCHEMAS))
+    model = SCHEMAS[kind]
+    mode = "serialization" if issubclass(model, documents.Document) else "validation"
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **model.model_json_schema(mode=mode)}
+
+
+def _plain(workload: Workload) -> dict[str, Any]:
+    """Return a workload as the user wrote it: fields that were set."""
+    return workload.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+def _from_config(place: str) -> Subject:
+    path = Path(place)
+    if not path.exists():
+        raise ExternalError(
+            f"{place}: no such file, and this version does not ask the hub",
+            hint="download config.json yourself and give its path as model.huggingface",
+        )
+    config = read_yaml(path)
+    if not isinstance(config, dict):
+        raise InputError("not a config.json", source=place, accepted="a JSON object with model_type")
+    try:
+        transformer = transformer_from_config(config)
+    except InputError as error:
+        raise error.located(source=place) from None
+    return Subject(transformer, path.parent.name or path.stem, str(config.get("model_type", "custom")))
+
+
+def _about(problem: Problem) -> tuple[str, ...]:
+    model = problem.subject.transformer
+    total, active = parameter_count(model), active_parameter_count(model)
+    text = f"{problem.subject.name}: {total:,} parameters"
+    if active < 0.99 * total and model.experts:
+        text += f", {active:,} active for each token (all of them are held in memory)"
+    return (text,)
+
+
+def _model_document(model: NamedModel, *, dimensions: bool) -> ModelDocument:
+    return ModelDocument(
+        name=model.name,
+        family=model.family,
+        kind="mixture of experts" if model.transformer.experts else model.transformer.kind,
+        parameters=model.parameters,
+        active_parameters=active_parameter_count(model.transformer),
+        parameters_source=model.parameters_source,
+        sequence_length=model.sequence_length,
+        aliases=model.aliases,
+        dimensions=model.transformer.model_dump(mode="json", exclude_unset=True) if dimensions else None,
+    )
+
+
+def _ratio(row: EstimateDocument, first: EstimateDocument) -> RatioDocument:
+    def over(own: float | None, other: float | None) -> float | None:
+        return own / other if own is not None and other else None
+
+    speed = None
+    if row.samples_per_s and first.samples_per_s:
+        speed = row.samples_per_s.value / first.samples_per_s.value
+    energy = over(
+        row.energy_kwh.value if row.energy_kwh else None, first.energy_kwh.value if first.energy_kwh else None
+    )
+    return RatioDocument(
+        gpu=row.gpu,
+        count=row.count,
+        speed=speed,
+        memory=over(row.memory.required_gib.value, first.memory.required_gib.value),
+        energy=energy,
+        total_cost=over(row.cost.total_usd, first.cost.total_usd),
+    )
+
+
+def _reasons(problem: Problem, row: Ranked, estimate: EstimateDocument) -> tuple[str, ...]:
+    """Return in words what speaks for an answer."""
+    memory, found = estimate.memory, []
+    plan = estimate.plan
+    how = f"micro-batch {plan.micro_batch} in {plan.precision}"
+    if plan.checkpointing != "none":
+        how += f", {plan.checkpointing} checkpointing"
+    if plan.sharding.strategy != "none":
+        how += f", {plan.sharding.strategy} over {plan.sharding.data}"
+    if plan.sharding.tensor * plan.sharding.pipeline > 1:
+        how += f", tensor {plan.sharding.tensor}, pipeline {plan.sharding.pipeline}"
+    found.append(f"{how}: {memory.required_gib.value:.1f} of {memory.available_gib:.1f} GiB on each GPU")
+    if row.way == "rent" and estimate.cost.rent_usd is not None:
+        rate = estimate.cost.rent_usd_per_gpu_h
+        found.append(f"renting costs {format_money(estimate.cost.rent_usd)} at {format_money(rate)} a GPU and hour")
+    elif row.way == "buy" and estimate.cost.owned_usd is not None:
+        found.append(
+            f"buying costs {format_money(estimate.cost.purchase_usd)}; this job's share with power is "
+            f"{format_money(estimate.cost.owned_usd)}"
+        )
+    if estimate.cost.break_even_h is not None:
+        found.append(f"buying pays after {format_duration(estimate.cost.break_even_h)} of use instead of renting")
+    if row.pareto:
+        found.append("no other answer is both faster and cheaper")
+    if estimate.bottleneck:
+        found.append(f"limited by {estimate.bottleneck}")
+    return tuple(found)
+
+
+def _changes(workload: Workload, count: int) -> Iterator[tuple[str, dict[str, Any], int]]:
+    """Yield (words, update of the workload, count) of changes that save memory."""
+    free: dict[str, Any] = {}
+    if workload.batch.micro != "auto":
+        free["batch"] = workload.batch.model_copy(update={"micro": "auto"})
+        yield "a smaller micro-batch", dict(free), count
+    if workload.checkpointing in ("none", "selective") and workload.effective_task != "inference":
+        free["checkpointing"] = "full"
+        yield "full checkpointing" + (" and a smaller micro-batch" if "batch" in free else ""), dict(free), count
+    if workload.effective_task == "inference":
+        for precision in ("int8", "int4"):
+            yield f"{precision} weights", {"precision": precision}, count
+    elif workload.method == "full":
+        yield "master_weights: none", free | {"master_weights": "none"}, count
+        for method in ("lora", "qlora"):
+            yield f"method: {method}", free | {"method": method, "task": "finetune"}, count
+    elif workload.method == "lora":
+        yield "method: qlora", free | {"method": "qlora"}, count
+    if isinstance(workload.sharding, str):
+        for more in (2, 4, 8, 16, 32, 64):
+            if more > count:
+                yield f"{more} of these GPUs", free | {"sharding": "auto"}, more
