@@ -20,10 +20,10 @@ from advisor.documents import (
     WhatIfDocument,
 )
 from advisor.economics import hours_of_use
-from advisor.estimate.devices import DeviceRates, constants_of
-from advisor.estimate.interval import combined
-from advisor.estimate.network import GPUS_PER_NODE
-from advisor.estimate.time import MATRIX_KINDS, row_times
+from advisor.estimation.devices import DeviceRates, constants_of
+from advisor.estimation.interval import combined
+from advisor.estimation.network import GPUS_PER_NODE
+from advisor.estimation.time import MATRIX_KINDS, row_times
 from advisor.execution import CHECKPOINTING, Constants
 from advisor.operators import Kind, OperatorTable, Phase, Recompute
 from advisor.plan import is_compact
@@ -245,7 +245,7 @@ def estimate_document(
         "evidence": evidence,
         "would_fit": would_fit,
         "assumptions": (*problem.assumptions, *_assumptions(problem, candidate)),
-        "warnings": warnings(problem, candidate, tags),
+        "warnings": warnings(problem, candidate, tags, constants),
     }
     if not candidate.fits:
         nothing = dict.fromkeys(
@@ -313,10 +313,15 @@ def _assumptions(problem: Problem, candidate: Candidate) -> list[str]:
     return found
 
 
-def warnings(problem: Problem, candidate: Candidate, tags: PriceTags) -> tuple[str, ...]:
+def warnings(
+    problem: Problem, candidate: Candidate, tags: PriceTags, constants: Constants
+) -> tuple[str, ...]:
     """Return what the reader should know before relying on an estimate."""
     device = candidate.device
     found = [f"catalog: {doubt}" for doubt in device.doubts]
+    own = constants_of(device, constants)
+    if own.support_note is not None:
+        found.append(f"software: {own.support_note}")
     precision = candidate.team.precisions[candidate.index]
     if problem.training and precision == "fp16":
         found.append("fp16 needs loss scaling; models pretrained in bf16 can overflow in it")

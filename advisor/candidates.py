@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from advisor.economics import Costs, Prices, energy_kwh, job_costs
-from advisor.estimate.power import average_power_w
+from advisor.estimation.power import average_power_w
 from advisor.execution import CHECKPOINTING, Constants, Layout
 from advisor.hardware import Device
 from advisor.plan import Choices

@@ -168,6 +168,19 @@ class ExcludedDocument(Model):
     """Which constraint excluded it: memory, precision, budget, deadline, power, vendor, segment, ecc, ..."""
 
 
+class PickDocument(Model):
+    """An answer that people ask for by name, with its place in the whole ranking."""
+
+    label: Literal["best to rent", "best to buy", "cheapest to buy", "fastest"]
+    gpu: str
+    name: str
+    count: int
+    total_time_h: float | None
+    purchase_usd: float | None
+    rent_usd: float | None
+    rank: int
+
+
 class RelaxDocument(Model):
     """What to change so that there is an answer."""
 
@@ -195,6 +208,7 @@ class RecommendAnswer(Document):
     objective: Literal["balanced", "cost", "time", "energy", "value"]
     objective_explained: str
     recommendations: tuple[RecommendationDocument, ...]
+    picks: tuple[PickDocument, ...]
     shown: int
     qualified: int
     """Answers that satisfy all constraints; the best ``shown`` of them are listed."""

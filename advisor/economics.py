@@ -18,6 +18,8 @@ class Prices:
 
     purchase_usd: float | None
     rent_usd_per_h: float | None
+    billed_gpus: int = 1
+    """GPUs of the smallest instance that is rented; fewer are billed as many."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,7 @@ def job_costs(
     """
     power_per_h = energy_kwh(power_w, 1.0) * economics.pue * economics.electricity_usd_per_kwh
     purchase = None if prices.purchase_usd is None else prices.purchase_usd * count
-    rent_per_h = None if prices.rent_usd_per_h is None else prices.rent_usd_per_h * count
+    rent_per_h = None if prices.rent_usd_per_h is None else prices.rent_usd_per_h * max(count, prices.billed_gpus)
     break_even = None
     if purchase is not None and rent_per_h is not None:
         break_even = break_even_hours(purchase, rent_per_h, power_per_h)

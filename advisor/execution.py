@@ -80,6 +80,9 @@ class ArchitectureConstants(Model):
     """What the driver keeps of the memory that it reports: a part and a fixed amount."""
     spread: float = Field(ge=1)
     """Multiplicative 80 % spread of times on a GPU of this generation."""
+    support: Literal["current", "legacy", "partial"]
+    """Whether today's training software runs: with current wheels, with older ones only, or with gaps."""
+    support_note: str | None = None
     source: str
 
 
@@ -165,6 +168,14 @@ class IntervalConstants(Model):
     source: str
 
 
+class RankingConstants(Model):
+    """Factors on the time of an answer, for ranking only, where its platform asks more of the user."""
+
+    legacy: float = Field(ge=1)
+    partial: float = Field(ge=1)
+    source: str
+
+
 class Constants(Model):
     """Everything in ``efficiency.yaml``."""
 
@@ -176,6 +187,7 @@ class Constants(Model):
     power: PowerConstants
     software: SoftwareConstants
     intervals: IntervalConstants
+    ranking: RankingConstants
 
     def of(self, vendor: str, architecture: str, compute_capability: str | None) -> ArchitectureConstants:
         """Return the constants of an architecture; an entry for the compute capability goes first.

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from advisor.estimate.devices import DeviceRates
-from advisor.estimate.memory import MemoryParts, Precisions, inference_memory, training_memory
-from advisor.estimate.network import GPUS_PER_NODE, Links, gather_time
-from advisor.estimate.time import StepTimes, step_times
+from advisor.estimation.devices import DeviceRates
+from advisor.estimation.memory import MemoryParts, Precisions, inference_memory, training_memory
+from advisor.estimation.network import GPUS_PER_NODE, Links, gather_time
+from advisor.estimation.time import StepTimes, step_times
 from advisor.execution import CHECKPOINTING, Constants, Layout, Strategy
 from advisor.operators import Description, Floats
 from advisor.workload import Checkpointing, Parallelism

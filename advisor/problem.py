@@ -12,7 +12,7 @@ from advisor.describe.optimizers import OPTIMIZERS
 from advisor.describe.transformer import describe_inference, describe_training
 from advisor.describe.variant import QUANTISED_BYTES, Variant
 from advisor.errors import InputError
-from advisor.estimate.devices import (
+from advisor.estimation.devices import (
     automatic_precision,
     available_bytes,
     constants_of,
@@ -20,8 +20,8 @@ from advisor.estimate.devices import (
     half_precision,
     unsupported,
 )
-from advisor.estimate.memory import Precisions
-from advisor.estimate.network import links
+from advisor.estimation.memory import Precisions
+from advisor.estimation.network import links
 from advisor.execution import Constants, Layout
 from advisor.hardware import Device
 from advisor.operators import Description

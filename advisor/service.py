@@ -6,7 +6,7 @@ touches the network.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from advisor import documents
-from advisor.answers import PriceTags, described, estimate_document
+from advisor.answers import PriceTags, described, estimate_document, time_spread
 from advisor.candidates import Candidate, candidates
 from advisor.catalog import load_devices, name_index
 from advisor.describe.huggingface import transformer_from_config
@@ -29,6 +29,7 @@ from advisor.documents import (
     GpuDocument,
     ModelAnswer,
     ModelDocument,
+    PickDocument,
     RatioDocument,
     RecommendAnswer,
     RecommendationDocument,
@@ -37,19 +38,22 @@ from advisor.documents import (
 from advisor.economics import Prices
 from advisor.efficiency import load_constants
 from advisor.errors import ExternalError, InputError
-from advisor.estimate.devices import available_bytes
+from advisor.estimation.devices import available_bytes, constants_of
+from advisor.estimation.network import GPUS_PER_NODE
 from advisor.execution import Constants
 from advisor.hardware import Device, NameIndex
 from advisor.plan import counts
 from advisor.prices import PriceBook, PriceRecord, load_prices
 from advisor.problem import Problem, Subject, Team, problem_of, refusal, teams
-from advisor.recommend import (
+from advisor.ranking import (
     EXPLANATIONS,
     Objective,
     Ranked,
     Refused,
     excluded_before,
     excluded_documents,
+    largest_count,
+    picks,
     rank,
     refused,
     relaxations,
@@ -58,11 +62,8 @@ from advisor.units import GIB, format_duration, format_money
 from advisor.workload import Workload
 from advisor.yaml_io import data_root, read_yaml
 
-DEFAULT_COUNT = 8
-"""Largest number of GPUs that is tried when the user names none."""
-
-LARGEST_COUNT = 1024
-"""Where nothing fits on :data:`DEFAULT_COUNT` GPUs, whole nodes up to this many are tried."""
+LARGEST_COUNT = 512
+"""Where a datacenter GPU does not fit in one node and the user sets no limit, whole nodes up to this many are tried."""
 
 
 class Advisor:
@@ -134,7 +135,9 @@ class Advisor:
                 qualified.append(candidate)
             else:
                 refusals.append(broken)
-        ranking = rank(qualified, objective, constraints, whole_job=whole_job)
+        ranking = rank(
+            qualified, objective, constraints, whole_job=whole_job, time_factor=self._time_factor(problem)
+        )
         listed = ranking[:limit]
         rows = tuple(self._recommendation(problem, place, row) for place, row in enumerate(listed, start=1))
         shown = {row.candidate.device.id for row in ranking}
@@ -143,6 +146,9 @@ class Advisor:
             objective=objective,
             objective_explained=EXPLANATIONS[objective],
             recommendations=rows,
+            picks=tuple(
+                _pick(problem, label, row, ranking.index(row) + 1) for label, row in picks(ranking, constraints)
+            ),
             shown=len(rows),
             qualified=len(ranking),
             excluded=(*excluded_documents(refusals, shown), *excluded),
@@ -231,6 +237,16 @@ class Advisor:
         """
         return ModelAnswer(models=(_model_document(load_named(self._root, name), dimensions=True),))
 
+    def _time_factor(self, problem: Problem) -> Callable[[Candidate], float]:
+        """Return how much longer than estimated an answer counts as taking: its spread, and its platform's gaps."""
+        extra = {"current": 1.0, "legacy": self.constants.ranking.legacy, "partial": self.constants.ranking.partial}
+
+        def factor(candidate: Candidate) -> float:
+            support = constants_of(candidate.device, self.constants).support
+            return time_spread(problem, candidate, self.constants) * extra[support]
+
+        return factor
+
     def _device(self, name: str) -> Device:
         try:
             return self._index.resolve(name)
@@ -265,22 +281,37 @@ class Advisor:
         )
 
     def _search(self, problem: Problem, devices: Sequence[Device]) -> Iterator[Candidate]:
-        """Yield the best plan of every device and count; whole nodes beyond the default only where nothing fits."""
-        if not devices:
-            return
-        groups = teams(problem, devices, self.constants)
+        """Yield the best plan of every device for each number of GPUs that is sensible for its segment.
+
+        Where the user sets no limit and a datacenter GPU does not fit in one node, whole nodes are tried up to the first
+        number that fits.
+        """
         limit = problem.workload.constraints.max_count
-        any_fits = False
-        for count in counts(limit or DEFAULT_COUNT):
-            for candidate in self._of_count(problem, groups, count):
-                any_fits |= candidate.fits
+        by_limit: dict[int, list[Device]] = {}
+        for device in devices:
+            by_limit.setdefault(largest_count(device, limit), []).append(device)
+        for largest, members in by_limit.items():
+            groups = teams(problem, members, self.constants)
+            fitted: set[str] = set()
+            for count in counts(largest):
+                for candidate in self._of_count(problem, groups, count):
+                    if candidate.fits:
+                        fitted.add(candidate.device.id)
+                    yield candidate
+            if limit is None and largest == GPUS_PER_NODE:
+                yield from self._whole_nodes(problem, [each for each in members if each.id not in fitted])
+
+    def _whole_nodes(self, problem: Problem, devices: Sequence[Device]) -> Iterator[Candidate]:
+        remaining = [device for device in devices if device.segment == "datacenter"]
+        for count in counts(LARGEST_COUNT):
+            if count <= GPUS_PER_NODE or not remaining:
+                continue
+            fitted = set()
+            for candidate in self._of_count(problem, teams(problem, remaining, self.constants), count):
+                if candidate.fits:
+                    fitted.add(candidate.device.id)
                 yield candidate
-        if limit is None and not any_fits:
-            for count in counts(LARGEST_COUNT):
-                if count > DEFAULT_COUNT and not any_fits:
-                    for candidate in self._of_count(problem, groups, count):
-                        any_fits |= candidate.fits
-                        yield candidate
+            remaining = [device for device in remaining if device.id not in fitted]
 
     def _of_count(self, problem: Problem, groups: Sequence[Team], count: int) -> Iterator[Candidate]:
         for team in groups:
@@ -293,8 +324,11 @@ class Advisor:
 
     def _prices_of(self, gpu: str, count: int) -> Prices:
         tags = self._tags(gpu, count)
+        buy, rent = tags.purchase, tags.rent
         return Prices(
-            tags.purchase.price_usd if tags.purchase else None, tags.rent.price_usd if tags.rent else None
+            purchase_usd=buy.price_usd if buy else None,
+            rent_usd_per_h=rent.price_usd if rent else None,
+            billed_gpus=rent.gpus_per_instance if rent else 1,
         )
 
     def _tags(self, gpu: str, count: int) -> PriceTags:
@@ -483,6 +517,20 @@ def _ratio(row: EstimateDocument, first: EstimateDocument) -> RatioDocument:
         memory=over(row.memory.required_gib.value, first.memory.required_gib.value),
         energy=energy,
         total_cost=over(row.cost.total_usd, first.cost.total_usd),
+    )
+
+
+def _pick(problem: Problem, label: str, row: Ranked, place: int) -> PickDocument:
+    candidate, whole_job = row.candidate, problem.samples is not None
+    return PickDocument(
+        label=label,
+        gpu=candidate.device.id,
+        name=candidate.device.name,
+        count=candidate.count,
+        total_time_h=candidate.hours if whole_job else None,
+        purchase_usd=candidate.costs.purchase,
+        rent_usd=candidate.costs.rent if whole_job else None,
+        rank=place,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,19 +11,28 @@ from advisor.candidates import Candidate
 from advisor.documents import ExcludedDocument, RelaxDocument
 from advisor.hardware import Device
 from advisor.units import GIB, format_duration, format_money
-from advisor.workload import Constraints
+from advisor.workload import Constraints, Segment
 
 Objective = Literal["balanced", "cost", "time", "energy", "value"]
 
+_CAUTION = (
+    "Times count at the upper end of their interval, and longer where current software supports a platform in part only."
+)
+
 EXPLANATIONS: dict[Objective, str] = {
-    "balanced": "balanced: least (total cost x time x number of GPUs), so that a faster answer may cost in proportion",
-    "cost": "least total cost: the cheaper of renting, and of the share of a purchase that the job uses up plus power",
-    "time": "least time",
-    "energy": "least energy",
-    "value": "most work per dollar of purchase (of 1,000 h of rent where only rent is known)",
+    "balanced": "least (total cost x time x number of GPUs): a faster answer may cost in proportion. " + _CAUTION,
+    "cost": "least total cost: renting, or the share of a purchase that the job uses up plus power. " + _CAUTION,
+    "time": "least time. " + _CAUTION,
+    "energy": "least energy. " + _CAUTION,
+    "value": "most work per dollar of purchase (of 1,000 h of rent where only that is known). " + _CAUTION,
 }
 
 RENT_HOURS_FOR_VALUE = 1000.0
+
+LARGEST_COUNTS: dict[Segment, int] = {
+    "consumer": 4, "workstation": 8, "datacenter": 8, "laptop": 1, "embedded": 1, "apple": 1,
+}  # fmt: skip
+"""How many of a GPU people put into one machine; the user's limit replaces it where machines of several exist."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,9 +127,16 @@ def affordable_cost(
     return min(found, default=None)
 
 
-def score(candidate: Candidate, objective: Objective, cost: float | None) -> float:
-    """Return what the objective minimises; infinite where it is not known."""
-    time = 1.0 / candidate.samples_per_s
+def score(candidate: Candidate, objective: Objective, cost: float | None, time_factor: float) -> float:
+    """Return what the objective minimises; infinite where it is not known.
+
+    Args:
+        candidate: the answer.
+        objective: what to minimise.
+        cost: total cost of the job by the cheapest way that is allowed.
+        time_factor: how much longer than estimated it counts as taking.
+    """
+    time = time_factor / candidate.samples_per_s
     energy = candidate.power_w * time
     if objective == "time":
         return time
@@ -133,6 +149,7 @@ def score(candidate: Candidate, objective: Objective, cost: float | None) -> flo
         return math.inf if price is None else price * time
     if cost is None:
         return math.inf
+    cost = cost * time_factor
     return cost if objective == "cost" else cost * time * candidate.count
 
 
@@ -154,46 +171,96 @@ class Ranked:
     pareto: bool
     cost: float | None
     way: str | None
+    time_factor: float
+
+
+def largest_count(device: Device, limit: int | None) -> int:
+    """Return how many of a device one would put to work together: the user's limit, else what its segment allows."""
+    sensible = LARGEST_COUNTS[device.segment]
+    return sensible if limit is None or sensible == 1 else limit
 
 
 def rank(
-    qualified: Sequence[Candidate], objective: Objective, constraints: Constraints, *, whole_job: bool
+    qualified: Sequence[Candidate],
+    objective: Objective,
+    constraints: Constraints,
+    *,
+    whole_job: bool,
+    time_factor: Callable[[Candidate], float],
 ) -> list[Ranked]:
-    """Return the answers in order: of each GPU the count that the objective likes best, and the Pareto front.
+    """Return the answers in order, one number of each GPU, with the Pareto front of total cost against time marked.
 
-    Except for the objective ``time`` a GPU is proposed in the smallest number that satisfies the constraints; larger
-    numbers are added where they are on the front of total cost against time.
+    The number is the smallest power of two that satisfies the constraints (the smallest, if none does), since more GPUs
+    than needed are another question; for the objective ``time`` it is the fastest.
     """
-    priced = [(item, affordable_cost(item, constraints, whole_job=whole_job)) for item in qualified]
-    points = [
-        (1.0 / item.samples_per_s, math.inf if cost is None else cost[0]) for item, cost in priced
-    ]
-    front = pareto(points)
-    scored = [
-        (score(item, objective, cost[0] if cost else None), item, on_front, cost)
-        for (item, cost), on_front in zip(priced, front, strict=True)
-    ]
-    kept: dict[tuple[str, int], tuple[float, Candidate, bool, tuple[float, str] | None]] = {}
-    best: dict[str, tuple[float, Candidate, bool, tuple[float, str] | None]] = {}
-    for row in scored:
-        item = row[1]
-        if row[2]:
-            kept[item.device.id, item.count] = row
-        other = best.get(item.device.id)
-        better = other is None or (
-            row[0] < other[0] if objective == "time" else item.count < other[1].count
-        )
-        if better:
-            best[item.device.id] = row
-    for row in best.values():
-        kept[row[1].device.id, row[1].count] = row
-    ordered = sorted(
-        kept.values(), key=lambda row: (row[0], 1.0 / row[1].samples_per_s, row[1].device.id, row[1].count)
+    scored = []
+    for item in _one_count_each(qualified, objective):
+        cost = affordable_cost(item, constraints, whole_job=whole_job)
+        factor = time_factor(item)
+        scored.append((score(item, objective, cost[0] if cost else None, factor), item, cost, factor))
+    front = pareto(
+        [(1.0 / item.samples_per_s, math.inf if cost is None else cost[0]) for _, item, cost, _ in scored]
     )
-    return [
-        Ranked(item, on_front, cost[0] if cost else None, cost[1] if cost else None)
-        for _, item, on_front, cost in ordered
+    rows = [
+        (value, 1.0 / item.samples_per_s, item.device.id, Ranked(item, on_front, *(cost or (None, None)), factor))
+        for (value, item, cost, factor), on_front in zip(scored, front, strict=True)
     ]
+    return [row[-1] for row in sorted(rows, key=lambda row: row[:3])]
+
+
+def _one_count_each(qualified: Sequence[Candidate], objective: Objective) -> Iterable[Candidate]:
+    best: dict[str, Candidate] = {}
+    for item in qualified:
+        other = best.get(item.device.id)
+        if other is None:
+            best[item.device.id] = item
+        elif objective == "time":
+            if item.samples_per_s > other.samples_per_s:
+                best[item.device.id] = item
+        elif _awkwardness(item.count) < _awkwardness(other.count):
+            best[item.device.id] = item
+    return best.values()
+
+
+def _awkwardness(count: int) -> tuple[bool, int]:
+    """Order numbers of GPUs: powers of two first, as machines are built and rented, then the fewest."""
+    return count & (count - 1) != 0, count
+
+
+def picks(ranking: Sequence[Ranked], constraints: Constraints) -> list[tuple[str, Ranked]]:
+    """Return the answers that people ask for by name: best to rent, best to buy, fastest, least memory to spare."""
+    found: list[tuple[str, Ranked]] = []
+    budget = constraints.budget_usd or math.inf
+
+    def first(rows: Iterable[Ranked]) -> Ranked | None:
+        return next(iter(rows), None)
+
+    if "rent" in constraints.acquire:
+        rented = (
+            row for row in ranking if row.candidate.costs.rent is not None and row.candidate.costs.rent <= budget
+        )
+        if (row := first(rented)) is not None:
+            found.append(("best to rent", row))
+    if "buy" in constraints.acquire:
+        bought = [
+            row
+            for row in ranking
+            if row.candidate.costs.purchase is not None and row.candidate.costs.purchase <= budget
+        ]
+        bought.sort(key=_score_of_owning)
+        if (row := first(bought)) is not None:
+            found.append(("best to buy", row))
+        if (row := first(sorted(bought, key=lambda row: row.candidate.costs.purchase or 0.0))) is not None:
+            found.append(("cheapest to buy", row))
+    if (row := first(sorted(ranking, key=lambda row: -row.candidate.samples_per_s))) is not None:
+        found.append(("fastest", row))
+    return found
+
+
+def _score_of_owning(row: Ranked) -> float:
+    """Return the outlay for a given throughput, times the number of cards that must be made to work together."""
+    candidate = row.candidate
+    return (candidate.costs.purchase or math.inf) * row.time_factor / candidate.samples_per_s * candidate.count
 
 
 def excluded_documents(refusals: Iterable[Refused], shown: set[str]) -> list[ExcludedDocument]:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from advisor.estimate.devices import DeviceRates
+from advisor.estimation.devices import DeviceRates
 from advisor.execution import CHECKPOINTING, KernelConstants
 from advisor.operators import Floats, Kind, OperatorTable, Phase, Recompute
 
