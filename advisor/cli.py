@@ -1,0 +1,610 @@
+"""The command line: parse, call the service, hand the answer to a renderer.
+
+Only argparse and light modules are imported at the top: ``--help`` and ``--version`` load nothing heavy.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, NoReturn, TextIO, TypeVar
+
+from advisor import __version__, diagnostics
+from advisor.errors import AdvisorError, ExitCode, ExternalError, InputError
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from advisor.quantity import Model
+    from advisor.render.table import Page
+    from advisor.service import Advisor
+    from advisor.workload import Workload
+    from advisor.workload_file import Form
+
+_T = TypeVar("_T")
+
+OBJECTIVES = ("balanced", "cost", "time", "energy", "value")
+FORMATS = ("table", "json", "markdown", "csv")
+SCHEMAS = ("workload", "estimate", "recommend", "compare", "gpu", "model", "price")
+SHELLS = ("bash", "zsh", "tcsh")
+_FORMAT_OF_SUFFIX = {".json": "json", ".md": "markdown", ".csv": "csv"}
+_TABLE_TOP = 10
+_TOP = 20
+_MIN_WIDTH = 40
+_MAX_WIDTH = 1000
+_MAX_LINE = 8 * 2**20
+
+
+class _Short(NamedTuple):
+    """A short option for one field of the workload."""
+
+    option: str
+    field: str
+    form: Form
+    metavar: str
+    help: str
+
+
+_SHORT_FORMS = (
+    _Short("--task", "task", "value", "TASK", "train, finetune or inference"),
+    _Short("--method", "method", "value", "METHOD", "full, lora or qlora"),
+    _Short(
+        "--precision", "precision", "value", "P", "auto, fp32, tf32, fp16, bf16, fp8, int8, int4, fp4 or nf4"
+    ),
+    _Short("--batch", "batch", "value", "N", "global batch in samples (in inference: sequences at a time)"),
+    _Short("--micro-batch", "batch.micro", "value", "N", "samples on one GPU in one forward pass"),
+    _Short("--tokens", "data.tokens", "value", "N", "train on this many tokens, such as 50e6 or 2B"),
+    _Short("--samples", "data.samples", "value", "N", "train on this many samples"),
+    _Short("--steps", "data.steps", "value", "N", "train for this many optimizer steps"),
+    _Short("--epochs", "data.epochs", "value", "N", "passes over the samples or tokens"),
+    _Short("--sequence-length", "data.sequence_length", "value", "N", "tokens in one training sample"),
+    _Short("--optimizer", "optimizer", "value", "NAME", "sgd, adam, adamw, adamw-8bit, adafactor, lion, ..."),
+    _Short(
+        "--checkpointing", "checkpointing", "value", "WHAT", "activation checkpointing: none, selective, full"
+    ),
+    _Short("--attention", "attention", "value", "WHICH", "eager, flash or auto"),
+    _Short("--sharding", "sharding", "value", "HOW", "none, ddp, zero1, zero2, fsdp or auto"),
+    _Short("--lora-rank", "lora.rank", "value", "N", "rank of the LoRA adapters"),
+    _Short("--prompt-tokens", "inference.prompt_tokens", "value", "N", "tokens of a prompt in inference"),
+    _Short("--new-tokens", "inference.new_tokens", "value", "N", "tokens generated for a prompt"),
+    _Short("--budget", "constraints.budget_usd", "number", "USD", "spend at most this"),
+    _Short(
+        "--deadline", "constraints.deadline_h", "hours", "TIME", "finish within hours, or 90min, 12h, 3d, 2w"
+    ),
+    _Short("--max-count", "constraints.max_count", "value", "N", "use at most this many GPUs"),
+    _Short("--vendor", "constraints.vendors", "list", "V[,V]", "nvidia, amd, intel, apple"),
+    _Short(
+        "--segment", "constraints.segments", "list", "S[,S]", "consumer, laptop, workstation, datacenter, ..."
+    ),
+    _Short("--max-power", "constraints.max_power_w", "number", "W", "draw at most this many watts"),
+    _Short(
+        "--min-memory", "constraints.min_memory_gib", "number", "GIB", "at least this much memory on a GPU"
+    ),
+    _Short("--electricity", "economics.electricity_usd_per_kwh", "number", "USD", "price of a kWh"),
+    _Short(
+        "--hours-per-week", "economics.hours_per_week", "number", "H", "how much a bought GPU would be used"
+    ),
+)
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports what is wrong with a command line as every other bad input is reported."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(message, hint=f"{self.prog} --help")
+
+
+class _PrintCompletion(argparse.Action):
+    """Prints a completion script and ends."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, namespace: object, values: object, option: str | None = None
+    ) -> None:
+        import shtab
+
+        _emit(shtab.complete(_completable(parser, shtab), str(values)))
+        parser.exit(0)
+
+
+def _completable(parser: argparse.ArgumentParser, shtab: Any) -> argparse.ArgumentParser:
+    """Mark what completes to files and folders."""
+    kinds = {
+        "output": shtab.FILE,
+        "workload": shtab.FILE,
+        "catalog": shtab.DIRECTORY,
+        "catalog_after": shtab.DIRECTORY,
+    }
+    for action in parser._actions:
+        if action.dest in kinds:
+            action.complete = kinds[action.dest]  # type: ignore[attr-defined]
+        for inner in action.choices.values() if isinstance(action.choices, dict) else ():
+            _completable(inner, shtab)
+    return parser
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line."""
+    parser = _Parser(
+        prog=diagnostics.PROGRAM,
+        description="Which GPU to buy or rent for a model: memory, time, money and power, with evidence.",
+        epilog="WORKLOAD is the name of a shipped model, a YAML or JSON file, or - for standard input.",
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"{diagnostics.PROGRAM} {__version__}")
+    parser.add_argument(
+        "--print-completion", action=_PrintCompletion, choices=SHELLS, metavar="SHELL",
+        help="print the completion script for bash, zsh or tcsh",
+    )  # fmt: skip
+    _add_common(parser, after=False)
+    common = _Parser(add_help=False, argument_default=argparse.SUPPRESS, allow_abbrev=False)
+    _add_common(common, after=True)
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+
+    def add(name: str, summary: str) -> argparse.ArgumentParser:
+        return commands.add_parser(
+            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", parents=[common],
+            allow_abbrev=False,
+        )  # fmt: skip
+
+    recommend = add("recommend", "rank GPUs, and counts of them, for a workload")
+    recommend.add_argument("workload", metavar="WORKLOAD", help="model name, file, or -")
+    recommend.add_argument(
+        "--for", dest="objective", choices=OBJECTIVES, default="balanced", help="what to minimise (balanced)"
+    )
+    recommend.add_argument(
+        "--top", metavar="N|all", help=f"list this many ({_TABLE_TOP} in a table, else {_TOP})"
+    )
+    _add_workload_options(recommend)
+
+    estimate = add("estimate", "memory, time and cost on the GPUs that you name")
+    estimate.add_argument("workload", metavar="WORKLOAD", nargs="?", help="model name, file, or -")
+    estimate.add_argument("--gpu", action="append", metavar="ID[,ID]", help="GPU id or any of its names")
+    estimate.add_argument("--count", metavar="N", help="how many of each GPU")
+    estimate.add_argument(
+        "--jsonl", action="store_true",
+        help='read {"workload": ..., "gpu": ..., "count": 1} lines from standard input, answer line by line',
+    )  # fmt: skip
+    _add_workload_options(estimate)
+
+    compare = add("compare", "the same estimates side by side, with ratios to the first GPU")
+    compare.add_argument("workload", metavar="WORKLOAD", help="model name, file, or -")
+    compare.add_argument("gpu", metavar="ID", nargs="+", help="GPU id or any of its names")
+    compare.add_argument("--count", metavar="N", help="how many of each GPU")
+    _add_workload_options(compare)
+
+    gpus = add("gpus", "list the catalog of GPUs, or show all facts of one with their sources")
+    gpus.add_argument(
+        "words", nargs="*", metavar="QUERY | show ID", help="words to search for, or show and a GPU"
+    )
+
+    models = add("models", "list the shipped models, or show the dimensions of one")
+    models.add_argument(
+        "words", nargs="*", metavar="QUERY | show NAME", help="words to search for, or show and a model"
+    )
+
+    schema = add("schema", "print the JSON Schema of a document")
+    schema.add_argument("kind", choices=SCHEMAS, metavar="KIND", help=", ".join(SCHEMAS))
+    return parser
+
+
+def _add_common(parser: argparse.ArgumentParser, *, after: bool) -> None:
+    """Add the options that stand before or after the command; those after it win."""
+    group = parser.add_argument_group("output and catalog")
+
+    def add(*names: str, default: object = None, **details: Any) -> None:
+        group.add_argument(*names, default=argparse.SUPPRESS if after else default, **details)
+
+    add("--json", action="store_true", default=False, help="the same as --format json")
+    add("--format", choices=FORMATS, help="table, unless --output ends in .json, .md or .csv")
+    add("--output", metavar="FILE", help="write to a file, all of it or nothing")
+    add("--force", action="store_true", default=False, help="let --output replace a file")
+    add(
+        "--catalog", action="append", metavar="DIR", dest="catalog_after" if after else "catalog",
+        help="folder of your own catalog entries; may be given again",
+    )  # fmt: skip
+    add("--width", metavar="N", help="columns of a table (of the terminal, else 80)")
+    add("--no-color", action="store_true", default=False, help="no colour; NO_COLOR does the same")
+    add("--debug", action="store_true", default=False, help="print the traceback of an error")
+
+
+def _add_workload_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group("workload", "These override the fields of the workload document.")
+    for short in _SHORT_FORMS:
+        group.add_argument(
+            short.option,
+            dest=f"short_{short.field}",
+            metavar=short.metavar,
+            help=short.help.replace("%", "%%"),
+        )
+    acquire = group.add_mutually_exclusive_group()
+    acquire.add_argument("--buy-only", dest="acquire", action="store_const", const="buy", help="never rent")
+    acquire.add_argument("--rent-only", dest="acquire", action="store_const", const="rent", help="never buy")
+    group.add_argument(
+        "--set", dest="settings", action="append", default=[], metavar="FIELD=VALUE",
+        help="set any field, such as batch.micro=8 or model.transformer.layers=40; may be given again",
+    )  # fmt: skip
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command line and return the exit code.
+
+    Args:
+        argv: the arguments; those of the process when left out.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    # Read before the arguments are parsed, since errors of the parser are reported with them too.
+    debug, color = "--debug" in arguments, "--no-color" not in arguments
+    try:
+        code = _run(arguments)
+        if sys.stdout is not None:
+            sys.stdout.flush()
+        return code
+    except AdvisorError as error:
+        return diagnostics.report_error(error, debug=debug, color=color)
+    except KeyboardInterrupt:
+        return ExitCode.INTERRUPTED
+    except BrokenPipeError:
+        _silence_stdout()
+        return ExitCode.ANSWERED
+    except Exception as error:  # noqa: BLE001 - the last resort: a fault of ours must not look like a crash
+        return diagnostics.report_crash(error, debug=debug, color=color)
+
+
+def _run(arguments: Sequence[str]) -> int:
+    parser = build_parser()
+    try:
+        args = parser.parse_args(arguments)
+    except SystemExit as end:
+        # Raised by --help, --version and --print-completion, after they have printed.
+        return int(end.code or 0)
+    if args.command is None:
+        _emit(parser.format_help())
+        return ExitCode.ANSWERED
+    _prepare(args)
+    return _COMMANDS[args.command](args)
+
+
+def _prepare(args: argparse.Namespace) -> None:
+    """Settle the options that every command has, and refuse what would only fail after the work."""
+    if args.json and args.format not in (None, "json"):
+        raise InputError(
+            "the options disagree", source=f"--json --format {args.format}", accepted="one of them"
+        )
+    suffix = os.path.splitext(args.output or "")[1].lower()  # noqa: PTH122 - pathlib is not loaded here
+    args.format = "json" if args.json else args.format or _FORMAT_OF_SUFFIX.get(suffix, "table")
+    args.catalog = [*(args.catalog or ()), *getattr(args, "catalog_after", ())]
+    args.width = None if args.width is None else _whole("--width", args.width, _MIN_WIDTH, _MAX_WIDTH)
+    if getattr(args, "count", None) is not None:
+        args.count = _whole("--count", args.count, 1, 16384)
+    if args.output is not None:
+        _check_output(args.output, force=args.force)
+
+
+def _whole(option: str, text: str, low: int, high: int) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and low <= int(text) <= high):
+        raise InputError(
+            "not an accepted number",
+            source=option,
+            value=text,
+            accepted=f"a whole number from {low} to {high}",
+        )
+    return int(text)
+
+
+def _recommend(args: argparse.Namespace) -> int:
+    limit = _limit(args)
+    advisor, workload = _open(args), _read(args)
+    answer = _blaming(args, lambda: advisor.recommend(workload, objective=args.objective, limit=limit))
+    _show(args, answer, answer.warnings)
+    return ExitCode.ANSWERED if answer.recommendations else ExitCode.UNSATISFIED
+
+
+def _limit(args: argparse.Namespace) -> int | None:
+    if args.top is None:
+        return _TABLE_TOP if args.format == "table" else _TOP
+    return None if args.top == "all" else _whole("--top", args.top, 1, 1_000_000)
+
+
+def _estimate(args: argparse.Namespace) -> int:
+    if args.jsonl:
+        return _stream(args)
+    gpus = _names(args.gpu or ())
+    if args.workload is None or not gpus:
+        missing = "WORKLOAD" if args.workload is None else "--gpu"
+        raise InputError(
+            "missing", source=missing, accepted="gpu-advisor estimate WORKLOAD --gpu ID[,ID...], or --jsonl"
+        )
+    advisor, workload = _open(args), _read(args)
+    answer = _blaming(args, lambda: advisor.estimate(workload, gpus=gpus, count=args.count), gpus)
+    _show(args, answer, answer.warnings)
+    return _fitting(estimate.fits for estimate in answer.estimates)
+
+
+def _compare(args: argparse.Namespace) -> int:
+    gpus = _names(args.gpu)
+    if len(gpus) < 2:
+        raise InputError(
+            "nothing to compare with", source="ID", value=", ".join(gpus), accepted="two GPUs or more"
+        )
+    advisor, workload = _open(args), _read(args)
+    answer = _blaming(args, lambda: advisor.compare(workload, gpus=gpus, count=args.count), gpus)
+    _show(args, answer, answer.warnings)
+    return _fitting(estimate.fits for estimate in answer.estimates)
+
+
+def _fitting(fits: Iterator[bool]) -> ExitCode:
+    return ExitCode.ANSWERED if any(fits) else ExitCode.UNSATISFIED
+
+
+def _gpus(args: argparse.Namespace) -> int:
+    name, query = _shown_or_searched(args, "ID")
+    advisor = _open(args)
+    _show(args, advisor.gpus(query) if name is None else advisor.gpu(name))
+    return ExitCode.ANSWERED
+
+
+def _models(args: argparse.Namespace) -> int:
+    name, query = _shown_or_searched(args, "NAME")
+    advisor = _open(args)
+    _show(args, advisor.models(query) if name is None else advisor.model(name))
+    return ExitCode.ANSWERED
+
+
+def _shown_or_searched(args: argparse.Namespace, what: str) -> tuple[str | None, str | None]:
+    """Return the name after ``show``, or what to search for."""
+    if args.words[:1] != ["show"]:
+        return None, " ".join(args.words) or None
+    name = " ".join(args.words[1:])
+    if not name:
+        raise InputError("missing", source=what, accepted=f"{args.command} show {what}")
+    return name, None
+
+
+def _schema(args: argparse.Namespace) -> int:
+    from advisor.render.json import render_schema
+    from advisor.service import schema
+
+    _deliver(args, render_schema(schema(args.kind)))
+    return ExitCode.ANSWERED
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
+    "recommend": _recommend,
+    "estimate": _estimate,
+    "compare": _compare,
+    "gpus": _gpus,
+    "models": _models,
+    "schema": _schema,
+}
+
+
+def _names(given: Sequence[str]) -> list[str]:
+    return [name.strip() for part in given for name in part.split(",") if name.strip()]
+
+
+def _open(args: argparse.Namespace) -> Advisor:
+    from pathlib import Path
+
+    from advisor.service import open_advisor
+
+    folders = [Path(folder).expanduser() for folder in args.catalog]
+    for folder in folders:
+        if not folder.is_dir():
+            raise InputError(
+                "not a folder", source="--catalog", value=str(folder), accepted="a folder of YAML files"
+            )
+    return open_advisor(folders)
+
+
+def _read(args: argparse.Namespace) -> Workload:
+    from advisor.workload_file import Setting, read_set_option, read_setting, read_workload
+
+    settings = [
+        read_setting(short.option, short.field, text, short.form)
+        for short in _SHORT_FORMS
+        if (text := getattr(args, f"short_{short.field}")) is not None
+    ]
+    if args.acquire is not None:
+        settings.append(Setting("constraints.acquire", [args.acquire], f"--{args.acquire}-only"))
+    settings += [read_set_option(text) for text in args.settings]
+    return read_workload(
+        args.workload,
+        overrides={setting.field: setting.value for setting in settings},
+        options={setting.field: setting.option for setting in settings},
+        stdin=sys.stdin,
+    )
+
+
+def _blaming(args: argparse.Namespace, ask: Callable[[], _T], gpus: Sequence[str] = ()) -> _T:
+    """Ask the service; an error that does not say where its value came from is told by the arguments."""
+    try:
+        return ask()
+    except InputError as error:
+        if error.source is None and error.value in gpus:
+            error.source = "--gpu" if args.command == "estimate" else "ID"
+        elif error.source is None:
+            error.source = "standard input" if args.workload == "-" else args.workload
+        raise
+
+
+def _stream(args: argparse.Namespace) -> int:
+    """Answer one line of standard input after the other, each as soon as it is there."""
+    from advisor.render.json import render_line
+    from advisor.workload_file import read_request
+
+    if args.workload is not None or args.gpu or args.output is not None:
+        raise InputError(
+            "the options disagree", source="--jsonl", accepted="neither WORKLOAD, --gpu nor --output"
+        )
+    if sys.stdin is None:
+        raise InputError("there is no standard input", source="--jsonl")
+    advisor = _open(args)
+    code = ExitCode.ANSWERED
+    for number, raw in enumerate(_lines(sys.stdin.buffer), start=1):
+        try:
+            if raw is None:
+                raise InputError(
+                    f"the line is longer than {_MAX_LINE >> 20} MiB", source="standard input", line=number
+                )
+            workload, gpu, count = read_request(raw, number)
+            answer = advisor.estimate(workload, gpus=[gpu], count=count)
+            _emit(render_line(answer.estimates[0]))
+        except AdvisorError as error:
+            located = error
+            if isinstance(error, InputError):
+                located = error.located(source="standard input", line=number)
+            _emit(render_line(diagnostics.error_answer(located), exclude_none=True))
+            code = ExitCode.BAD_INPUT
+    return code
+
+
+def _lines(stream: BinaryIO) -> Iterator[bytes | None]:
+    """Yield the lines of a stream; None for one that is too long, which is skipped without being held."""
+    while raw := stream.readline(_MAX_LINE + 1):
+        if len(raw) <= _MAX_LINE:
+            yield raw
+            continue
+        while raw and not raw.endswith(b"\n"):
+            raw = stream.readline(_MAX_LINE)
+        yield None
+
+
+def _show(args: argparse.Namespace, answer: Model, notes: Sequence[str] = ()) -> None:
+    """Render an answer and deliver it."""
+    if args.format == "json":
+        from advisor.render.json import render as render_json
+
+        text = render_json(answer)
+    elif args.format == "markdown":
+        from advisor.render.markdown import render as render_markdown
+
+        text = render_markdown(answer)
+    elif args.format == "csv":
+        from advisor.render.csv import render as render_csv
+
+        text = render_csv(answer)
+        diagnostics.report_notes(notes, color=not args.no_color)
+    else:
+        from advisor.render.table import render as render_table
+
+        text = render_table(answer, _page(args))
+    _deliver(args, text)
+
+
+def _page(args: argparse.Namespace) -> Page:
+    """Return what standard output, or the file, can show."""
+    import shutil
+
+    from advisor.render.table import Page
+
+    to_file = args.output is not None
+    stream = None if to_file else sys.stdout
+    terminal = stream is not None and stream.isatty()
+    columns = os.environ.get("COLUMNS", "")
+    if args.width is not None:
+        width = args.width
+    elif columns.isdigit() and int(columns) > 0:
+        width = int(columns)
+    else:
+        width = shutil.get_terminal_size((80, 24)).columns if terminal else 80
+    return Page(
+        width=min(max(width, _MIN_WIDTH), _MAX_WIDTH),
+        color=not args.no_color and diagnostics.wants_color(stream),
+        ascii=not to_file and _ascii_only(stream),
+    )
+
+
+def _ascii_only(stream: TextIO | None) -> bool:
+    """Return whether the user's locale, or the encoding of the stream, has no box-drawing characters."""
+    encoding = (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "").replace("_", "")
+    if not encoding.startswith("utf"):
+        return True
+    # Under LANG=C Python itself sets LC_CTYPE to C.UTF-8 (PEP 538): this value says nothing about the user.
+    category = os.environ.get("LC_CTYPE", "")
+    chosen = os.environ.get("LC_ALL") or ("" if category == "C.UTF-8" else category) or os.environ.get("LANG")
+    return chosen in ("C", "POSIX")
+
+
+def _deliver(args: argparse.Namespace, text: str) -> None:
+    if args.output is None:
+        _emit(text)
+    else:
+        from pathlib import Path
+
+        _write_file(Path(args.output).expanduser(), text, force=args.force)
+
+
+def _emit(text: str) -> None:
+    """Write to standard output as UTF-8, or what the terminal has instead, and flush."""
+    stream = sys.stdout
+    if stream is None:
+        return
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    buffer = getattr(stream, "buffer", None)
+    if buffer is None:
+        stream.write(text)
+    elif stream.isatty():
+        stream.write(text.encode(encoding, "replace").decode(encoding))
+    else:
+        stream.flush()
+        buffer.write(text.encode("utf-8"))
+        buffer.flush()
+    stream.flush()
+
+
+def _check_output(name: str, *, force: bool) -> None:
+    from pathlib import Path
+
+    path = Path(name).expanduser()
+    if path.is_dir():
+        raise InputError("this is a folder", source=f"--output {name}", accepted="a file")
+    if not path.parent.is_dir():
+        raise InputError(
+            "the folder does not exist", source="--output", value=name, accepted="a file in a folder"
+        )
+    if path.is_file() and not force:
+        raise InputError("the file exists", source=f"--output {name}", hint="--force replaces it")
+
+
+def _write_file(path: Path, text: str, *, force: bool) -> None:
+    """Write all of a file or nothing of it."""
+    import tempfile
+
+    data = text.encode("utf-8")
+    try:
+        if path.exists() and not path.is_file():
+            # A device or a named pipe is written to, not replaced.
+            path.write_bytes(data)
+            return
+        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with open(handle, "wb") as stream:  # noqa: PTH123 - a descriptor, not a path
+                stream.write(data)
+            _place(temporary, path, force=force)
+        except BaseException:
+            os.unlink(temporary)  # noqa: PTH108 - the name came from tempfile as text
+            raise
+    except OSError as error:
+        raise ExternalError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def _place(temporary: str, path: Path, *, force: bool) -> None:
+    mask = os.umask(0)
+    os.umask(mask)
+    os.chmod(temporary, 0o666 & ~mask)  # noqa: PTH101 - the name came from tempfile as text
+    if path.exists() and not force:
+        raise InputError("the file exists", source=f"--output {path}", hint="--force replaces it")
+    os.replace(temporary, path)  # noqa: PTH105 - the name came from tempfile as text
+
+
+def _silence_stdout() -> None:
+    """Point standard output nowhere, so that the interpreter's last flush does not fail on a closed pipe."""
+    try:
+        descriptor = sys.stdout.fileno()
+    except (AttributeError, OSError, ValueError):
+        return
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, descriptor)
+    os.close(nowhere)

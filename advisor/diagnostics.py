@@ -1,0 +1,101 @@
+"""Owns standard error: errors, warnings, and what the process returns. Nobody else writes there."""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Literal, TextIO
+
+from advisor.errors import AdvisorError, ExitCode, InputError, shorten
+from advisor.units import plain
+
+if TYPE_CHECKING:
+    from advisor.documents import ErrorAnswer
+
+PROGRAM = "gpu-advisor"
+_COLORS = {"error": "\x1b[1;31m", "note": "\x1b[1;33m"}
+_RESET = "\x1b[0m"
+_KINDS: dict[ExitCode, Literal["input", "outside", "missing-extra"]] = {
+    ExitCode.BAD_INPUT: "input",
+    ExitCode.MISSING_EXTRA: "missing-extra",
+}
+
+
+def wants_color(stream: TextIO | None) -> bool:
+    """Return whether colour may be written: a terminal, and neither NO_COLOR nor TERM=dumb is set."""
+    if stream is None or os.environ.get("NO_COLOR") or os.environ.get("TERM") == "dumb":
+        return False
+    return stream.isatty()
+
+
+def report_error(error: AdvisorError, *, debug: bool = False, color: bool = True) -> ExitCode:
+    """Print an error that a user can act on and return its exit code."""
+    if debug:
+        _write(traceback.format_exc())
+    _say("error", str(error), color)
+    return error.exit_code
+
+
+def report_crash(error: Exception, *, debug: bool = False, color: bool = True) -> ExitCode:
+    """Print a fault of this program and return the exit code for it."""
+    if debug:
+        _write(traceback.format_exc())
+    text = f"internal error ({type(error).__name__}: {shorten(str(error), 200)})"
+    advice = "please report it with the command line" + ("" if debug else "; --debug prints the traceback")
+    _say("error", f"{text}\n  {advice}", color)
+    return ExitCode.OUTSIDE_FAILED
+
+
+def report_notes(notes: Iterable[str], *, color: bool = True) -> None:
+    """Print notes that the format on standard output has no place for."""
+    for note in notes:
+        _say("note", note, color)
+
+
+def error_answer(error: AdvisorError) -> ErrorAnswer:
+    """Return the document that answers a bad line of a stream."""
+    from advisor.documents import ErrorAnswer, PlaceDocument
+
+    place = PlaceDocument(code=int(error.exit_code), kind=_KINDS.get(error.exit_code, "outside"),
+                          message=_printable(error.message), hint=error.hint)  # fmt: skip
+    if isinstance(error, InputError):
+        place = place.model_copy(
+            update={
+                "source": error.source,
+                "line": error.line,
+                "field": None if error.field is None else _printable(error.field),
+                "value": None if error.value is None else shorten(error.value),
+                "accepted": error.accepted,
+                "candidates": error.candidates,
+            }
+        )
+    return ErrorAnswer(error=place)
+
+
+def _printable(text: str) -> str:
+    """Return text that any encoding of Unicode can hold: lone surrogates are replaced."""
+    return plain(text.encode("utf-8", "replace").decode("utf-8"))
+
+
+def _say(kind: str, message: str, color: bool) -> None:
+    label = f"{kind}:"
+    if color and wants_color(sys.stderr):
+        label = f"{_COLORS[kind]}{label}{_RESET}"
+    lines = "\n".join(plain(line) for line in message.splitlines())
+    _write(f"{PROGRAM}: {label} {lines}\n")
+
+
+def _write(text: str) -> None:
+    """Write to standard error; characters that it cannot show are escaped, a closed one is ignored."""
+    stream = sys.stderr
+    if stream is None:
+        return
+    encoding = getattr(stream, "encoding", None) or "utf-8"
+    try:
+        stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
+        stream.flush()
+    except (OSError, ValueError):
+        # Standard error itself is closed: there is nowhere left to say so.
+        return

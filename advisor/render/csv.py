@@ -1,0 +1,86 @@
+"""CSV: one row an answer, flat columns named as the fields of the JSON document with dots between."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from typing import Any
+
+from advisor.documents import CompareAnswer, EstimateAnswer, GpuAnswer, ModelAnswer, RecommendAnswer
+from advisor.quantity import Model
+from advisor.units import plain
+
+_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+
+
+def render(answer: Model) -> str:
+    """Return an answer as CSV with a header line.
+
+    Raises:
+        TypeError: this kind of answer has no rows.
+    """
+    rows = [_flat(row) for row in _rows(answer)]
+    columns = list(dict.fromkeys(column for row in rows for column in row))
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, restval="", lineterminator="\n")
+    if columns:
+        writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+def _rows(answer: Model) -> list[dict[str, Any]]:
+    if isinstance(answer, RecommendAnswer):
+        return [_ranked(row.model_dump(by_alias=True)) for row in answer.recommendations]
+    if isinstance(answer, EstimateAnswer):
+        return [row.model_dump(by_alias=True) for row in answer.estimates]
+    if isinstance(answer, CompareAnswer):
+        return [
+            row.model_dump(by_alias=True) | {"ratio": ratio.model_dump(exclude={"gpu", "count"})}
+            for row, ratio in zip(answer.estimates, answer.ratios, strict=True)
+        ]
+    if isinstance(answer, GpuAnswer):
+        return [row.model_dump(by_alias=True) for row in answer.gpus]
+    if isinstance(answer, ModelAnswer):
+        return [row.model_dump(by_alias=True) for row in answer.models]
+    raise TypeError(f"no rows in {type(answer).__name__}")
+
+
+def _ranked(row: dict[str, Any]) -> dict[str, Any]:
+    """Put the place in the ranking first."""
+    return {key: row[key] for key in ("rank", "pareto")} | row
+
+
+def _flat(row: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    flat: dict[str, str] = {}
+    for key, value in row.items():
+        column = plain(f"{prefix}{key}")
+        if isinstance(value, Mapping):
+            flat |= _flat(value, f"{column}.")
+        elif isinstance(value, list | tuple):
+            flat[column] = _safe("; ".join(_brief(item) for item in value))
+        else:
+            flat[column] = _cell(value)
+    return flat
+
+
+def _brief(item: Any) -> str:
+    """Return a nested record on one line: ``kind=gemm time_s=0.1 share=0.8``."""
+    if not isinstance(item, Mapping):
+        return str(item)
+    return " ".join(f"{key}={_cell(value)}" for key, value in item.items() if value is not None)
+
+
+def _cell(value: object) -> str:
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return repr(value) if isinstance(value, int | float) else _safe(str(value))
+
+
+def _safe(text: str) -> str:
+    """Return text that a spreadsheet does not run as a formula."""
+    text = plain(text)
+    return f"'{text}" if text.startswith(_FORMULA) else text

@@ -1,0 +1,501 @@
+"""The words that tables and Markdown share: quantities with intervals, plans and costs in sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+from advisor.documents import (
+    CostDocument,
+    EstimateDocument,
+    EvidenceDocument,
+    ExcludedDocument,
+    GpuDocument,
+    MemoryDocument,
+    PickDocument,
+    PlanDocument,
+    RatioDocument,
+    RecommendAnswer,
+    RecommendationDocument,
+    ShardingDocument,
+)
+from advisor.quantity import Quantity
+from advisor.units import HOUR_S, format_count, format_duration, format_money, plain
+
+UNKNOWN = "-"
+"""What a table shows for a number that is not known."""
+
+_BRANDS = ("NVIDIA ", "GeForce ", "AMD ", "Intel ")
+_CONSTRAINTS = {
+    "memory": "too little memory",
+    "precision": "precision not supported",
+    "budget_usd": "over the budget",
+    "deadline_h": "past the deadline",
+    "max_power_w": "over the power limit",
+    "min_memory_gib": "less memory than asked for",
+    "max_count": "more GPUs than allowed",
+    "price": "no price known",
+    "vendors": "of another vendor",
+    "segments": "of another segment",
+    "ecc": "without ECC memory",
+    "acquire": "not to be had this way",
+}
+_PARTS = (
+    ("P", "parameters", "parameters_gib"),
+    ("G", "gradients", "gradients_gib"),
+    ("O", "optimizer", "optimizer_gib"),
+    ("A", "activations", "activations_gib"),
+    ("T", "temporary", "temporary_gib"),
+    ("H", "overhead", "overhead_gib"),
+    ("M", "margin", "margin_gib"),
+)
+_EXAMPLES = 3
+
+
+class Part(NamedTuple):
+    """One part of the memory: the letter that stands for it in a bar, its name, its size."""
+
+    letter: str
+    name: str
+    gib: float
+
+
+class Group(NamedTuple):
+    """GPUs left out for the same reason, with a few examples."""
+
+    constraint: str
+    title: str
+    number: int
+    examples: tuple[ExcludedDocument, ...]
+
+
+def short_name(name: str) -> str:
+    """Return a product name without the brand that everybody knows."""
+    text = plain(name)
+    for brand in _BRANDS:
+        text = text.removeprefix(brand)
+    return text
+
+
+def counted(name: str, count: int | None) -> str:
+    """Return ``RTX 4090``, or ``2 x RTX 4090``."""
+    return short_name(name) if count in (None, 1) else f"{count} x {short_name(name)}"
+
+
+def title(estimate: EstimateDocument) -> str:
+    """Return the GPU of an estimate with its count."""
+    return counted(estimate.name, estimate.count)
+
+
+def interval(quantity: Quantity | None, form: Callable[[float], str]) -> str:
+    """Return ``12.3 kWh (10.1-15.0)``; the unit of the ends is left out where it is that of the value."""
+    if quantity is None:
+        return UNKNOWN
+    value, low, high = (form(number) for number in (quantity.value, quantity.low, quantity.high))
+    if value == low == high:
+        return value
+    unit = value.partition(" ")[2]
+    if unit and all(text.endswith(f" {unit}") for text in (low, high)):
+        low, high = low.removesuffix(f" {unit}"), high.removesuffix(f" {unit}")
+    return f"{value} ({low}-{high})"
+
+
+def hours(quantity: Quantity | None) -> str:
+    """Return a duration given in hours with its interval, all in the unit that suits the value."""
+    if quantity is None:
+        return UNKNOWN
+    suffix, factor = next(
+        ((suffix, factor) for suffix, least, factor in _TIME_UNITS if quantity.value >= least),
+        _TIME_UNITS[-1][::2],
+    )
+    return interval(quantity, lambda value: f"{_three(value * factor)} {suffix}")
+
+
+_TIME_UNITS = (
+    ("y", 17520.0, 1 / 8766),
+    ("d", 72.0, 1 / 24),
+    ("h", 1.5, 1.0),
+    ("min", 0.025, 60.0),
+    ("s", 1 / HOUR_S, HOUR_S),
+    ("ms", 0.0, 1000 * HOUR_S),
+)
+"""Unit, the least number of hours for which it is used, units in an hour."""
+
+
+def _three(value: float) -> str:
+    """Return a number with about three digits and no exponent."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2g}" if value < 1 else f"{value:.2f}"
+
+
+def seconds(quantity: Quantity | None) -> str:
+    """Return a duration given in seconds, with its interval."""
+    return hours(None if quantity is None else quantity.scaled(1 / HOUR_S))
+
+
+def format_seconds(value: float) -> str:
+    """Return a duration given in seconds as people say it."""
+    return format_duration(value / HOUR_S)
+
+
+def rate(quantity: Quantity | None, unit: str) -> str:
+    """Return a throughput with its interval: ``4.1k tokens/s (3.6k-4.9k)``."""
+    return interval(quantity, lambda value: f"{format_count(value)} {unit}")
+
+
+def gib(value: float) -> str:
+    """Return GiB with one digit; small parts keep two."""
+    return f"{value:.2f}" if 0 < value < 0.1 else f"{value:.1f}"
+
+
+def memory(document: MemoryDocument) -> str:
+    """Return needed and available memory: ``17.9 / 23.5``."""
+    return f"{gib(document.required_gib.value)} / {gib(document.available_gib)}"
+
+
+def memory_parts(document: MemoryDocument) -> list[Part]:
+    """Return the parts of the memory that are not empty."""
+    parts = [Part(letter, name, getattr(document, field)) for letter, name, field in _PARTS]
+    return [part for part in parts if part.gib > 0]
+
+
+def duration(estimate: EstimateDocument) -> str:
+    """Return the time that answers the question: of the whole job, of an output token, or of a step."""
+    if estimate.total_time_h is not None:
+        return hours(estimate.total_time_h)
+    if estimate.time_per_output_token_s is not None:
+        return f"{seconds(estimate.time_per_output_token_s)}"
+    return seconds(estimate.step_time_s)
+
+
+def duration_header(estimates: Sequence[EstimateDocument]) -> str:
+    """Return what :func:`duration` shows for these estimates."""
+    if any(estimate.total_time_h is not None for estimate in estimates):
+        return "Time"
+    if any(estimate.time_per_output_token_s is not None for estimate in estimates):
+        return "Per token"
+    return "Per step"
+
+
+def cost(document: CostDocument) -> str:
+    """Return the cost of the job and the way to it, or the price where there is no job to cost."""
+    if document.total_usd is not None:
+        return f"{format_money(document.total_usd)} {document.total_by or ''}".rstrip()
+    if document.purchase_usd is not None:
+        return format_money(document.purchase_usd)
+    if document.rent_usd_per_gpu_h is not None:
+        return f"{format_money(document.rent_usd_per_gpu_h)}/GPU-h"
+    return UNKNOWN
+
+
+def cost_header(estimates: Sequence[EstimateDocument]) -> str:
+    """Return what :func:`cost` shows for these estimates."""
+    return "Cost" if any(estimate.cost.total_usd is not None for estimate in estimates) else "Price"
+
+
+def money(usd: float | None) -> str:
+    """Return dollars, or the mark for what is not known."""
+    return UNKNOWN if usd is None else format_money(usd)
+
+
+def layout(sharding: ShardingDocument) -> str:
+    """Return how the GPUs share the work: ``none``, ``fsdp x8``, ``zero1 x2, tensor 4``."""
+    parts = []
+    if sharding.strategy != "none" or sharding.data > 1:
+        parts.append(f"{sharding.strategy} x{sharding.data}")
+    if sharding.tensor > 1:
+        parts.append(f"tensor {sharding.tensor}")
+    if sharding.pipeline > 1:
+        parts.append(f"pipeline {sharding.pipeline}")
+    return ", ".join(parts) or "none"
+
+
+def precision(plan: PlanDocument) -> str:
+    """Return the compute precision, with the format of the weights where it differs."""
+    if plan.weight_precision == plan.precision:
+        return plan.precision
+    return f"{plan.precision}, {plan.weight_precision} weights"
+
+
+def plan(document: PlanDocument) -> str:
+    """Return a plan as a sentence."""
+    micro = f"micro-batch {document.micro_batch}"
+    if document.gradient_accumulation > 1:
+        micro += f" x {document.gradient_accumulation} accumulation steps"
+    checkpointing = {
+        "none": "no activation checkpointing",
+        "selective": "selective activation checkpointing",
+        "full": "full activation checkpointing",
+    }[document.checkpointing]
+    sharding = layout(document.sharding)
+    return "; ".join(
+        (
+            precision(document),
+            f"{micro} (global batch {document.global_batch})",
+            checkpointing,
+            f"{document.attention} attention",
+            "one GPU does it all" if sharding == "none" else f"sharding {sharding}",
+        )
+    )
+
+
+def cost_lines(document: CostDocument, count: int) -> list[tuple[str, str]]:
+    """Return what a job costs, item by item: label and sentence."""
+    each = f" for {count} GPUs" if count > 1 else ""
+    rows: list[tuple[str, str]] = []
+    if document.total_usd is not None and document.total_by is not None:
+        rows.append(("total", f"{format_money(document.total_usd)}, by {_WAYS[document.total_by]}"))
+    rows.append(("purchase", _with_source(document.purchase_usd, each, document.purchase_price)))
+    if document.owned_usd is not None:
+        power = (
+            f", of which {format_money(document.power_usd)} electricity"
+            if document.power_usd is not None
+            else ""
+        )
+        rows.append(("owning", f"{format_money(document.owned_usd)} for this job{power}"))
+    elif document.power_usd is not None:
+        rows.append(("electricity", format_money(document.power_usd)))
+    rent = _with_source(document.rent_usd_per_gpu_h, " per GPU and hour", document.rent_price)
+    if document.rent_usd is not None:
+        rent = f"{format_money(document.rent_usd)} for this job; {rent}"
+    rows.append(("rent", rent))
+    if document.break_even_h is not None:
+        rows.append(
+            ("break-even", f"owning is cheaper than renting after {hours_of_use(document.break_even_h)}")
+        )
+    if document.prices_as_of is not None:
+        rows.append(("prices as of", plain(document.prices_as_of)))
+    return rows
+
+
+_WAYS = {"buy": "buying (this job's share of the horizon, and electricity)", "rent": "renting"}
+
+
+def hours_of_use(value: float) -> str:
+    """Return hours of use with thousands separated."""
+    return f"{value:,.0f} hours of use"
+
+
+def _with_source(usd: float | None, suffix: str, source: str | None) -> str:
+    text = "not known" if usd is None else f"{format_money(usd)}{suffix}"
+    return text if source is None else f"{text} ({plain(source)})"
+
+
+def evidence(document: EvidenceDocument) -> str:
+    """Return one published measurement next to what the model says for it."""
+    where = counted(document.gpu, document.count)
+    values = (
+        f"measured {format_count(document.measured)}, predicted {format_count(document.predicted)} "
+        f"{plain(document.unit)}"
+    )
+    source = plain(document.source) + (f", {plain(document.date)}" if document.date else "")
+    return f"{plain(document.model)} on {where}: {values}; {plain(document.similarity)} ({source})"
+
+
+def why(estimate: EstimateDocument) -> str:
+    """Return why a row stands where it does."""
+    reasons = estimate.reasons if isinstance(estimate, RecommendationDocument) else ()
+    return "; ".join(plain(reason) for reason in reasons) or plain(estimate.bottleneck or "")
+
+
+def constraint_title(constraint: str) -> str:
+    """Return a constraint as the words of a heading."""
+    return _CONSTRAINTS.get(constraint, plain(constraint).replace("_", " "))
+
+
+def groups(excluded: Iterable[ExcludedDocument]) -> list[Group]:
+    """Return the GPUs left out, by constraint, the largest group first."""
+    found: dict[str, dict[str, ExcludedDocument]] = {}
+    for item in excluded:
+        found.setdefault(item.constraint, {}).setdefault(item.gpu, item)
+    listed = [
+        Group(name, constraint_title(name), len(items), tuple(items.values())[:_EXAMPLES])
+        for name, items in found.items()
+    ]
+    return sorted(listed, key=lambda group: (-group.number, group.constraint))
+
+
+def ratio(value: float | None) -> str:
+    """Return a ratio to the first column: ``1.83x``."""
+    return UNKNOWN if value is None else f"{value:.2f}x"
+
+
+def ratio_rows(ratios: Sequence[RatioDocument]) -> list[tuple[str, list[str]]]:
+    """Return the ratios of a comparison, one row a quantity."""
+    return [
+        ("speed", [ratio(item.speed) for item in ratios]),
+        ("memory", [ratio(item.memory) for item in ratios]),
+        ("energy", [ratio(item.energy) for item in ratios]),
+        ("cost", [ratio(item.total_cost) for item in ratios]),
+    ]
+
+
+def summary(answer: RecommendAnswer) -> str:
+    """Return how many answers there are and how many of them are listed."""
+    if not answer.qualified:
+        return "No GPU satisfies all constraints"
+    noun = "configuration qualifies" if answer.qualified == 1 else "configurations qualify"
+    shown = (
+        ""
+        if answer.shown == answer.qualified
+        else f"; the best {answer.shown} are shown (--top all shows all)"
+    )
+    return f"{answer.qualified} {noun}{shown}"
+
+
+def objective(answer: RecommendAnswer) -> str:
+    """Return what the ranking minimises."""
+    explained = plain(answer.objective_explained)
+    return explained if explained.startswith(answer.objective) else f"{answer.objective}: {explained}"
+
+
+def pick(document: PickDocument) -> str:
+    """Return one of the answers that people ask for by name."""
+    ways = [
+        text
+        for text in (
+            format_duration(document.total_time_h) if document.total_time_h is not None else "",
+            f"{format_money(document.purchase_usd)} to buy" if document.purchase_usd is not None else "",
+            f"{format_money(document.rent_usd)} to rent" if document.rent_usd is not None else "",
+        )
+        if text
+    ]
+    return f"{counted(document.name, document.count)} (#{document.rank}): {', '.join(ways)}"
+
+
+def tensor_rate(gpu: GpuDocument) -> str:
+    """Return the dense rate of the 16-bit format that training would use, with the format."""
+    for number_format in ("bf16", "fp16"):
+        tflops = gpu.tensor_tflops.get(number_format)
+        if tflops is not None:
+            return f"{tflops:.0f} {number_format}"
+    return UNKNOWN
+
+
+def facts(entry: Mapping[str, object]) -> tuple[list[tuple[str, str, str]], list[str]]:
+    """Return a catalog entry as (dotted field, value, number of its source) rows, and the sources."""
+    given = entry.get("sources")
+    known = given if isinstance(given, Mapping) else {}
+    sources: dict[str, int] = {}
+    rows = []
+    for field, value in flatten(entry):
+        if field.partition(".")[0] not in REMARKS:
+            source = _source(field, known)
+            number = str(sources.setdefault(source, len(sources) + 1)) if source else ""
+            rows.append((field, value, number))
+    return rows, list(sources)
+
+
+REMARKS = ("sources", "exceptions", "doubts", "notes")
+"""Fields of an entry that say something about its other fields."""
+
+
+def remarks(entry: Mapping[str, object]) -> list[str]:
+    """Return what a catalog entry says about itself: exceptions with their reasons, doubts, notes."""
+    rows = [row for key in REMARKS[1:] for row in flatten(entry.get(key), key)]
+    return [f"{field}: {value}" for field, value in rows]
+
+
+def flatten(value: object, prefix: str = "") -> list[tuple[str, str]]:
+    """Return nested values as dotted fields with their text; None and empty ones are left out."""
+    if isinstance(value, Mapping):
+        return [
+            row
+            for key, item in value.items()
+            for row in flatten(item, f"{prefix}.{plain(str(key))}".lstrip("."))
+        ]
+    if isinstance(value, list | tuple):
+        if any(isinstance(item, Mapping) for item in value):
+            return [(f"{prefix}.{number}", _record(item)) for number, item in enumerate(value)]
+        return [(prefix, ", ".join(_scalar(item) for item in value))] if value else []
+    return [] if value is None else [(prefix, _scalar(value))]
+
+
+def _record(item: object) -> str:
+    if isinstance(item, Mapping) and item.keys() == {"format", "accumulate", "tflops"}:
+        return f"{item['format']}/{item['accumulate']} {_scalar(item['tflops'])} TFLOP/s"
+    return ", ".join(f"{field} {text}" for field, text in flatten(item))
+
+
+def _scalar(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:g}" if isinstance(value, float) else plain(str(value))
+
+
+def _source(field: str, sources: Mapping[str, object]) -> str:
+    """Return the source of a field: its own, its parent's, or that of the rest."""
+    parts = field.split(".")
+    for length in range(len(parts), 0, -1):
+        found = sources.get(".".join(parts[:length]))
+        if found is not None:
+            return plain(str(found))
+    return plain(str(sources.get("*", "")))
+
+
+def compare_rows(
+    estimates: Sequence[EstimateDocument], ratios: Sequence[RatioDocument]
+) -> list[tuple[str, list[str]]]:
+    """Return a comparison as rows: a label and a text for each estimate; empty rows are left out."""
+    rows: list[tuple[str, list[str]]] = [
+        ("fits", ["yes" if item.fits else "no" for item in estimates]),
+        ("memory GiB", [memory(item.memory) for item in estimates]),
+        ("total time", [hours(item.total_time_h) for item in estimates]),
+        ("step time", [seconds(item.step_time_s) for item in estimates]),
+        ("throughput", [_per_second(item) for item in estimates]),
+        ("first token", [seconds(item.time_to_first_token_s) for item in estimates]),
+        ("each token", [seconds(item.time_per_output_token_s) for item in estimates]),
+        (
+            "energy",
+            [f"{item.energy_kwh.value:,.3g} kWh" if item.energy_kwh else UNKNOWN for item in estimates],
+        ),
+        ("cost", [money(item.cost.total_usd) for item in estimates]),
+        ("by", [str(item.cost.total_by or UNKNOWN) for item in estimates]),
+        ("purchase", [money(item.cost.purchase_usd) for item in estimates]),
+        ("rent/GPU-h", [money(item.cost.rent_usd_per_gpu_h) for item in estimates]),
+        ("precision", [precision(item.plan) for item in estimates]),
+        ("micro-batch", [str(item.plan.micro_batch) for item in estimates]),
+        ("checkpointing", [str(item.plan.checkpointing) for item in estimates]),
+        ("sharding", [layout(item.plan.sharding) for item in estimates]),
+        ("limited by", [plain(item.bottleneck or UNKNOWN) for item in estimates]),
+    ]
+    relative = [(f"{label} ratio", cells) for label, cells in ratio_rows(ratios)]
+    return [row for row in (*rows, *relative) if any(cell != UNKNOWN for cell in row[1])]
+
+
+def _per_second(estimate: EstimateDocument) -> str:
+    for quantity, unit in ((estimate.tokens_per_s, "tokens/s"), (estimate.samples_per_s, "samples/s")):
+        if quantity is not None:
+            return f"{format_count(quantity.value)} {unit}"
+    return UNKNOWN
+
+
+def workload_title(workload: Mapping[str, object]) -> str:
+    """Return what a job is in a few words: ``llama-3.1-8b, lora finetune, 50M tokens``."""
+    model = workload.get("model")
+    source = model if isinstance(model, Mapping) else {}
+    given = {key: value for key, value in source.items() if value is not None}
+    name = str(
+        given.get("name") or given.get("huggingface") or given.get("table") or next(iter(given), "model")
+    )
+    method, task = workload.get("method"), workload.get("task")
+    method = None if method == "full" else method
+    task = task or ("finetune" if method else "train")
+    job = " ".join(str(word) for word in (method, task) if word)
+    label = workload.get("name")
+    pieces = [str(label)] if label else []
+    return plain(", ".join([*pieces, name, job, *_amount(workload)]))
+
+
+def _amount(workload: Mapping[str, object]) -> list[str]:
+    data = workload.get("data")
+    if workload.get("task") == "inference" or not isinstance(data, Mapping):
+        return []
+    pieces = [
+        f"{format_count(float(data[unit]))} {unit}"
+        for unit in ("tokens", "samples", "steps")
+        if isinstance(data.get(unit), int | float)
+    ]
+    epochs = data.get("epochs")
+    return [*pieces, f"{epochs:g} epochs"] if isinstance(epochs, int | float) else pieces

@@ -1,0 +1,93 @@
+"""What each command loads, and that the built wheel works outside the checkout."""
+
+import json
+import os
+import subprocess
+import sys
+import sysconfig
+import venv
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+HEAVY = {"torch", "textual", "httpx", "scipy", "rich", "pandas", "shtab"}
+PROBE = """
+import json, sys
+from advisor.cli import main
+code = main(json.loads(sys.argv[1]))
+sys.stderr.write(json.dumps([int(code), sorted({name.partition(".")[0] for name in sys.modules})]))
+"""
+
+
+def loaded(*argv: str) -> set[str]:
+    """Return the top-level modules that a command leaves in a fresh interpreter."""
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    result = subprocess.run(
+        [sys.executable, "-c", PROBE, json.dumps(argv)],
+        env=environment, capture_output=True, text=True, encoding="utf-8", check=True,
+    )  # fmt: skip
+    # Notes may stand before it.
+    code, modules = json.loads(result.stderr.splitlines()[-1])
+    assert code == 0
+    return set(modules)
+
+
+@pytest.mark.parametrize("argv", [["--help"], ["--version"], ["recommend", "--help"], []])
+def test_help_loads_nothing_heavy(argv):
+    assert not loaded(*argv) & (HEAVY | {"numpy", "pydantic", "yaml"})
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["estimate", "gpt2", "--gpu", "rtx-4090", "--json"],
+        ["recommend", "llama-3.1-8b", "--method", "lora", "--json"],
+        ["gpus", "--json"],
+        ["recommend", "gpt2", "--format", "csv"],
+    ],
+)
+def test_documents_load_no_face_and_no_heavy_library(argv):
+    assert not loaded(*argv) & HEAVY
+
+
+def test_a_table_loads_rich_and_nothing_else():
+    assert loaded("gpus", "4090") & HEAVY == {"rich"}
+
+
+def test_import_advisor_is_light():
+    code = "import sys, advisor; sys.exit(bool({'numpy', 'pydantic', 'yaml'} & set(sys.modules)))"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
+def test_the_built_wheel_works_in_an_empty_environment(tmp_path):
+    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
+    build = ["wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(ROOT)]
+    subprocess.run([*pip, *build], check=True)
+    (wheel,) = tmp_path.glob("gpu_advisor-*.whl")
+
+    home = tmp_path / "env"
+    venv.create(home, with_pip=False)
+    names = {"base": str(home), "platbase": str(home)}
+    scripts = Path(sysconfig.get_path("scripts", "venv", names))
+    python = scripts / Path(sys.executable).with_stem("python").name
+    subprocess.run(
+        [*pip, "--python", str(python), "install", "--quiet", "--no-deps", "--no-index", str(wheel)],
+        check=True,
+    )
+    # The dependencies are those of this environment, so nothing is downloaded. A folder that
+    # a .pth file adds is not searched for other .pth files: an editable install stays out of it.
+    packages = Path(sysconfig.get_path("purelib", "venv", names))
+    (packages / "dependencies.pth").write_text(f"{sysconfig.get_path('purelib')}\n", "utf-8")
+
+    environment = {key: value for key, value in os.environ.items() if not key.startswith("PYTHON")}
+    where = subprocess.run(
+        [str(python), "-c", "import advisor; print(advisor.__file__)"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, check=True,
+    )  # fmt: skip
+    assert home in Path(where.stdout.strip()).parents
+    answer = subprocess.run(
+        [str(scripts / "gpu-advisor"), "estimate", "gpt2", "--gpu", "rtx-4090", "--json"],
+        cwd=tmp_path, env=environment, capture_output=True, text=True, encoding="utf-8", check=True,
+    )  # fmt: skip
+    assert json.loads(answer.stdout)["estimates"][0]["fits"]
