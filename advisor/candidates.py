@@ -17,7 +17,7 @@ REFERENCE_STEPS = 1000
 """Steps by which jobs of unknown length are compared."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Candidate:
     """One way to run the job. Times and costs are None where nothing fits.
 

@@ -76,7 +76,7 @@ class Affine:
         return Affine(self.fixed * factor, self.per_sample * factor)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Operator:
     """One row in the making. ``rows``, ``columns`` and ``inner`` are M, N and K of a matrix product."""
 
@@ -95,7 +95,7 @@ class Operator:
     recompute: Recompute = Recompute.NEVER
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class OperatorTable:
     """The rows of one micro-batch (and of the optimizer step) as columns; all arrays have shape [rows].
 
@@ -184,7 +184,7 @@ class States:
     """Elements of which autocast keeps a copy in the compute format from forward to backward."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Description:
     """What a model does and keeps, for one precision, one attention kernel and one tensor-parallel width.
 

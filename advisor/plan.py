@@ -22,11 +22,14 @@ SHARDED: tuple[Strategy, ...] = ("zero1", "zero2", "fsdp")
 COMPLEXITY_PENALTY = 1.03
 """A layout with tensor or pipeline parallelism must be this much faster than a plain one to be proposed."""
 
+NEARLY_AS_FAST = 1.02
+"""Of plans within this factor of the fastest, the one that needs the least memory is proposed."""
+
 BYTES_GATHERED = 2.0
 """Bytes of a parameter as sharded training gathers it, and of a gradient as it reduces it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Freedom:
     """What the user fixed; None leaves a choice to the search."""
 
@@ -40,7 +43,7 @@ class Freedom:
     training: bool
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Group:
     """Devices that run in formats of the same sizes, so that they share descriptions.
 
@@ -60,7 +63,7 @@ class Group:
     new_tokens: int = 0
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Choices:
     """The best plan of each of G devices for one count; arrays have shape [G].
 
@@ -158,6 +161,7 @@ class Search:
             else [True, False, False]
         )
         self._times: dict[tuple[int, bool], StepTimes] = {}
+        self._memory: dict[Layout, MemoryParts] = {}
         self._serving: dict[tuple[int, int], list[tuple[Description, StepTimes]]] = {}
 
     def times(self, layout: Layout) -> StepTimes:
@@ -176,7 +180,7 @@ class Search:
         Raises:
             LookupError: the user's layout or batch cannot be run on this many GPUs.
         """
-        options = tuple(layouts(count, self.freedom))
+        options = self._worth_trying(tuple(layouts(count, self.freedom)))
         results = [self._evaluate(layout) for layout in options]
         usable = [(layout, result) for layout, result in zip(options, results, strict=True) if result]
         if not usable:
@@ -194,7 +198,9 @@ class Search:
         flat = np.where(fitting, per_sample, np.inf).reshape(size, -1)
         fits = np.isfinite(flat).any(axis=1)
         smallest = np.where(valid, required, np.inf).reshape(size, -1)
-        index = np.where(fits, flat.argmin(axis=1), smallest.argmin(axis=1))
+        near = flat <= flat.min(axis=1, keepdims=True) * NEARLY_AS_FAST
+        frugal = np.where(near & np.isfinite(flat), smallest, np.inf)
+        index = np.where(fits, frugal.argmin(axis=1), smallest.argmin(axis=1))
         where = np.unravel_index(index, steps.shape[1:])
         rows = np.arange(size)
         step_s = steps.reshape(size, -1)[rows, index]
@@ -212,6 +218,21 @@ class Search:
             busy_share=busy_share,
             evaluated=int(valid.sum()),
         )
+
+    def _worth_trying(self, options: tuple[Layout, ...]) -> tuple[Layout, ...]:
+        """Return the layouts without tensor and pipeline parallelism where those make no further device fit.
+
+        Practitioners shard data first; the split of layers and of matrices is for models that do not fit otherwise.
+        """
+        plain = tuple(layout for layout in options if layout.tensor * layout.pipeline == 1)
+        if not plain or len(plain) == len(options) or not self.freedom.training:
+            return options
+        least, least_of_all = (
+            min(float(self.memory(layout).required[:, self.allowed].min()) for layout in group)
+            for group in (plain, options)
+        )
+        available = self.group.available
+        return options if ((available >= least_of_all) & (available < least)).any() else plain
 
     def _use(
         self, options: Sequence[Layout], where: tuple[np.ndarray, ...], step_s: Floats, samples: Floats
@@ -238,6 +259,11 @@ class Search:
 
     def memory(self, layout: Layout) -> MemoryParts:
         """Return the memory of every micro-batch and checkpointing under a layout."""
+        if layout not in self._memory:
+            self._memory[layout] = self._memory_of(layout)
+        return self._memory[layout]
+
+    def _memory_of(self, layout: Layout) -> MemoryParts:
         compact = is_compact(layout)
         description = self.group.describe(layout.tensor, compact)
         sizes = self.group.precisions(layout)

@@ -10,12 +10,12 @@ import csv
 import io
 import math
 import re
-import statistics
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal, get_args
 
+import numpy as np
 from pydantic import Field
 
 from advisor.errors import InputError, nearest
@@ -169,7 +169,7 @@ class PriceBook:
             provider=None if several else newest.provider,
             region=None if several else newest.region,
             gpus_per_instance=least if least > count else 1,
-            price_usd=round(statistics.median(prices), 4),
+            price_usd=round(float(np.median(prices)), 4),
             date=newest.date,
             source="; ".join(dict.fromkeys(record.source for record in chosen)),
             note=f"median of {len(chosen)} offers of {year}" if several else newest.note,

@@ -49,7 +49,7 @@ class Subject:
     sequence_length: int | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Problem:
     """A workload with every default filled in.
 
@@ -188,7 +188,7 @@ def attention_of(problem: Problem, device: Device, constants: Constants) -> Atte
     return "flash" if fused and problem.subject.transformer.position not in ("relative", "disentangled") else "eager"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Team:
     """Devices with the search that finds their plans; ``precisions`` and ``attention`` are for documents."""
 

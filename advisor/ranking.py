@@ -222,9 +222,14 @@ def _one_count_each(qualified: Sequence[Candidate], objective: Objective) -> Ite
     return best.values()
 
 
+def is_awkward(count: int) -> bool:
+    """Say whether a number of GPUs is no power of two, in which machines are built and rented."""
+    return count & (count - 1) != 0
+
+
 def _awkwardness(count: int) -> tuple[bool, int]:
-    """Order numbers of GPUs: powers of two first, as machines are built and rented, then the fewest."""
-    return count & (count - 1) != 0, count
+    """Order numbers of GPUs: powers of two first, then the fewest."""
+    return is_awkward(count), count
 
 
 def picks(ranking: Sequence[Ranked], constraints: Constraints) -> list[tuple[str, Ranked]]:

@@ -52,6 +52,7 @@ from advisor.ranking import (
     Refused,
     excluded_before,
     excluded_documents,
+    is_awkward,
     largest_count,
     picks,
     rank,
@@ -129,8 +130,12 @@ class Advisor:
         whole_job = problem.samples is not None
         qualified: list[Candidate] = []
         refusals: list[Refused] = []
-        for candidate in self._search(problem, wanted):
-            broken = refused(candidate, constraints, whole_job=whole_job)
+
+        def refusal_of(candidate: Candidate) -> Refused | None:
+            return refused(candidate, constraints, whole_job=whole_job)
+
+        for candidate in self._search(problem, wanted, lambda each: refusal_of(each) is None):
+            broken = refusal_of(candidate)
             if broken is None:
                 qualified.append(candidate)
             else:
@@ -280,26 +285,41 @@ class Advisor:
             accepted="model.name, model.transformer or model.huggingface",
         )
 
-    def _search(self, problem: Problem, devices: Sequence[Device]) -> Iterator[Candidate]:
+    def _search(
+        self, problem: Problem, devices: Sequence[Device], accepted: Callable[[Candidate], bool]
+    ) -> Iterator[Candidate]:
         """Yield the best plan of every device for each number of GPUs that is sensible for its segment.
 
-        Where the user sets no limit and a datacenter GPU does not fit in one node, whole nodes are tried up to the first
-        number that fits.
+        Powers of two come first, as machines are built and rented; other numbers are tried for devices that fit but are
+        not ``accepted`` in any of those. Where the user sets no limit and a datacenter GPU does not fit in one node,
+        whole nodes are tried up to the first number that fits.
         """
+        if not devices:
+            return
         limit = problem.workload.constraints.max_count
-        by_limit: dict[int, list[Device]] = {}
-        for device in devices:
-            by_limit.setdefault(largest_count(device, limit), []).append(device)
-        for largest, members in by_limit.items():
-            groups = teams(problem, members, self.constants)
-            fitted: set[str] = set()
-            for count in counts(largest):
+        largest = {device.id: largest_count(device, limit) for device in devices}
+        groups = teams(problem, devices, self.constants)
+        fitted: set[str] = set()
+        settled: set[str] = set()
+        numbers = counts(max(largest.values()))
+        for awkward in (False, True):
+            if awkward:
+                unsettled = [each for each in devices if each.id in fitted and each.id not in settled]
+                groups = teams(problem, unsettled, self.constants)
+            for count in numbers:
+                if is_awkward(count) is not awkward or not groups:
+                    continue
                 for candidate in self._of_count(problem, groups, count):
+                    name = candidate.device.id
+                    if count > largest[name]:
+                        continue
                     if candidate.fits:
-                        fitted.add(candidate.device.id)
+                        fitted.add(name)
+                        if accepted(candidate):
+                            settled.add(name)
                     yield candidate
-            if limit is None and largest == GPUS_PER_NODE:
-                yield from self._whole_nodes(problem, [each for each in members if each.id not in fitted])
+        if limit is None:
+            yield from self._whole_nodes(problem, [each for each in devices if each.id not in fitted])
 
     def _whole_nodes(self, problem: Problem, devices: Sequence[Device]) -> Iterator[Candidate]:
         remaining = [device for device in devices if device.segment == "datacenter"]

@@ -28,7 +28,7 @@ COMPUTE_FORMAT: dict[Precision, NumberFormat] = {
 """Format in which products run. int4 and nf4 weights are unpacked to the half-precision format of the device."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class DeviceRates:
     """Sustained rates of G devices in one precision; every array has shape [G].
 

@@ -28,7 +28,7 @@ class Precisions:
     """Bytes of optimizer temporaries for one trainable element."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class MemoryParts:
     """Bytes on the fullest GPU; ``activations``, ``temporary``, ``overhead`` and ``margin`` have shape [M, C]."""
 

@@ -18,7 +18,7 @@ from advisor.operators import Floats
 GPUS_PER_NODE = 8
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class Links:
     """One-way bandwidth of one GPU in bytes per second within a node and between nodes, shape [G], and latencies."""
 

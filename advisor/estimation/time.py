@@ -22,7 +22,7 @@ MATRIX_KINDS = (*_PRODUCTS, Kind.ATTENTION)
 """Kinds whose time is that of the matrix units where arithmetic bounds it."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, eq=False, slots=True)
 class StepTimes:
     """Seconds for one micro-batch on one device; arrays have shape [G, M] (``optimizer*``: [G]).
 
