@@ -1,7 +1,7 @@
 """gpu-advisor: which GPU to buy or rent for deep learning, and the proof.
 
     >>> import advisor
-    >>> answer = advisor.recommend("llama-3.1-8b", method="lora", data={"tokens": 50e6}, constraints={"budget_usd": 3000})
+    >>> answer = advisor.recommend("llama-3.1-8b", method="lora", data={"tokens": 50e6})
     >>> answer.recommendations[0].gpu
 
 The functions return the models that ``--json`` prints.

@@ -153,7 +153,7 @@ def _kernel_seconds(
 
 
 def breakdown(problem: Problem, candidate: Candidate, constants: Constants) -> tuple[BreakdownDocument, ...]:
-    """Return the time of one step by kind of operator; what no kernel explains is launching, the network or a bubble."""
+    """Return the time of one step by kind of operator; the rest is launching, network or bubble."""
     group, layout = candidate.team.search.group, candidate.layout
     table = group.describe(layout.tensor, is_compact(layout) if problem.training else False).table
     total: dict[str, float] = {}
@@ -297,7 +297,9 @@ def _assumptions(problem: Problem, candidate: Candidate) -> list[str]:
         found.append("fp32 master weights (mixed precision); master_weights: none halves the state")
     if workload.method != "full":
         base = "nf4" if workload.method == "qlora" else "16-bit"
-        found.append(f"adapters of rank {workload.lora.rank} on {', '.join(workload.lora.targets)}, {base} base")
+        found.append(
+            f"adapters of rank {workload.lora.rank} on {', '.join(workload.lora.targets)}, {base} base"
+        )
     if problem.training and problem.subject.transformer.vocab and not workload.software.fused_loss:
         found.append("the loss holds the whole logits (software.fused_loss: true if yours does not)")
     if candidate.count > GPUS_PER_NODE:

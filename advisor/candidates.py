@@ -1,4 +1,4 @@
-"""A number of one GPU for a problem, with its best plan, duration and costs: what is filtered, ranked and documented."""
+"""A number of one GPU for a problem, with its best plan, duration and costs: what is filtered and ranked."""
 
 from __future__ import annotations
 

@@ -118,7 +118,7 @@ class WhatIfDocument(Model):
 class EstimateDocument(Model):
     """Memory, time and cost of one workload on a number of one GPU.
 
-    Where nothing fits, ``fits`` is false, ``memory`` describes the smallest configuration, and times and costs are null.
+    Where nothing fits, ``fits`` is false, ``memory`` is that of the smallest plan, and times and costs are null.
     """
 
     gpu: str

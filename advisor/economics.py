@@ -54,9 +54,7 @@ def break_even_hours(purchase: float, rent_per_h: float, power_per_h: float) -> 
     return purchase / saved if saved > 0 else None
 
 
-def job_costs(
-    prices: Prices, count: int, hours: float | None, power_w: float, economics: Economics
-) -> Costs:
+def job_costs(prices: Prices, count: int, hours: float | None, power_w: float, economics: Economics) -> Costs:
     """Return what a job costs.
 
     Args:
@@ -68,7 +66,9 @@ def job_costs(
     """
     power_per_h = energy_kwh(power_w, 1.0) * economics.pue * economics.electricity_usd_per_kwh
     purchase = None if prices.purchase_usd is None else prices.purchase_usd * count
-    rent_per_h = None if prices.rent_usd_per_h is None else prices.rent_usd_per_h * max(count, prices.billed_gpus)
+    rent_per_h = (
+        None if prices.rent_usd_per_h is None else prices.rent_usd_per_h * max(count, prices.billed_gpus)
+    )
     break_even = None
     if purchase is not None and rent_per_h is not None:
         break_even = break_even_hours(purchase, rent_per_h, power_per_h)

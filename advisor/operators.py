@@ -1,7 +1,7 @@
 """Words for what a model does in one step: a table with a row for each distinct kernel, held as NumPy columns.
 
 Every quantity grows affinely with the micro-batch ``b`` (samples on one GPU in one forward pass): it is held as
-``fixed + per_sample * b``. A row stands for ``repeat`` kernels that are alike, and all its quantities are for one of them.
+``fixed + per_sample * b``. A row stands for ``repeat`` kernels that are alike; all its quantities are for one of them.
 """
 
 from __future__ import annotations
@@ -158,7 +158,9 @@ class OperatorTable:
     def __len__(self) -> int:
         return len(self.names)
 
-    def flops(self, micro_batch: float, *, phases: tuple[Phase, ...] = (Phase.FORWARD, Phase.BACKWARD)) -> float:
+    def flops(
+        self, micro_batch: float, *, phases: tuple[Phase, ...] = (Phase.FORWARD, Phase.BACKWARD)
+    ) -> float:
         """Operations of one micro-batch in the given phases, without recomputation."""
         chosen = np.isin(self.phase, phases)
         each = self.flops_fixed + self.flops_per_sample * micro_batch
@@ -206,4 +208,3 @@ class Description:
     cache_bytes: Affine = field(default_factory=Affine)
     """KV cache of the longest sequence, inference only."""
     assumptions: tuple[str, ...] = ()
-

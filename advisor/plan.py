@@ -131,9 +131,7 @@ def _serving_layouts(count: int, freedom: Freedom) -> Iterator[Layout]:
 
 def _tensor_widths(count: int, freedom: Freedom) -> tuple[int, ...]:
     return tuple(
-        width
-        for width in (2, 4, 8)
-        if width <= count and count % width == 0 and freedom.heads % width == 0
+        width for width in (2, 4, 8) if width <= count and count % width == 0 and freedom.heads % width == 0
     )
 
 
@@ -196,7 +194,7 @@ class Search:
         fitting = valid & (required <= self.group.available[:, None, None, None])
         size = steps.shape[0]
         flat = np.where(fitting, per_sample, np.inf).reshape(size, -1)
-        fits = np.isfinite(flat).any(axis=1)
+        fits = np.asarray(np.isfinite(flat).any(axis=1))
         smallest = np.where(valid, required, np.inf).reshape(size, -1)
         near = flat <= flat.min(axis=1, keepdims=True) * NEARLY_AS_FAST
         frugal = np.where(near & np.isfinite(flat), smallest, np.inf)

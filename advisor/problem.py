@@ -1,10 +1,10 @@
-"""From a workload to the problem that the plan search solves: defaults filled in and named, devices grouped by format."""
+"""From a workload to the problem that the plan search solves: defaults filled in, devices grouped by format."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 
@@ -102,7 +102,12 @@ def problem_of(workload: Workload, subject: Subject) -> Problem:
         length = min(subject.sequence_length or LONGEST_DEFAULT[task], LONGEST_DEFAULT[task])
         if not (model.patch_size or model.audio_channels):
             assumptions.append(f"sequence length {length} tokens (not given)")
-    if model.position == "learned" and model.max_positions and model.kind == "decoder" and length > model.max_positions:
+    if (
+        model.position == "learned"
+        and model.max_positions
+        and model.kind == "decoder"
+        and length > model.max_positions
+    ):
         raise InputError(
             f"the model has {model.max_positions} learned positions", field="data.sequence_length", value=length,
             accepted=f"at most {model.max_positions}",
@@ -185,7 +190,11 @@ def attention_of(problem: Problem, device: Device, constants: Constants) -> Atte
     if problem.workload.attention != "auto":
         return problem.workload.attention
     fused = constants_of(device, constants).fused_attention
-    return "flash" if fused and problem.subject.transformer.position not in ("relative", "disentangled") else "eager"
+    return (
+        "flash"
+        if fused and problem.subject.transformer.position not in ("relative", "disentangled")
+        else "eager"
+    )
 
 
 @dataclass(frozen=True, eq=False)
@@ -295,7 +304,7 @@ def _describer(
 ) -> Callable[[int, bool], Description]:
     inference = problem.workload.inference
 
-    @lru_cache(maxsize=None)
+    @cache
     def describe(tensor: int, compact: bool) -> Description:
         variant = _variant(problem, compute_bytes, attention, tensor, compact)
         model = problem.subject.transformer
@@ -313,7 +322,7 @@ def _describer(
 def _decoder(problem: Problem, compute_bytes: float) -> Callable[[int], Description]:
     inference = problem.workload.inference
 
-    @lru_cache(maxsize=None)
+    @cache
     def describe(tensor: int) -> Description:
         return describe_inference(
             problem.subject.transformer, "decode", prompt_tokens=inference.prompt_tokens,

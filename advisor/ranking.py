@@ -15,13 +15,13 @@ from advisor.workload import Constraints, Segment
 
 Objective = Literal["balanced", "cost", "time", "energy", "value"]
 
-_CAUTION = (
-    "Times count at the upper end of their interval, and longer where current software supports a platform in part only."
-)
+_CAUTION = "Times count at the upper end of their interval, and longer where current software supports a platform in part."
 
 EXPLANATIONS: dict[Objective, str] = {
-    "balanced": "least (total cost x time x number of GPUs): a faster answer may cost in proportion. " + _CAUTION,
-    "cost": "least total cost: renting, or the share of a purchase that the job uses up plus power. " + _CAUTION,
+    "balanced": "least (total cost x time x number of GPUs): a faster answer may cost in proportion. "
+    + _CAUTION,
+    "cost": "least total cost: renting, or the share of a purchase that the job uses up plus power. "
+    + _CAUTION,
     "time": "least time. " + _CAUTION,
     "energy": "least energy. " + _CAUTION,
     "value": "most work per dollar of purchase (of 1,000 h of rent where only that is known). " + _CAUTION,
@@ -63,14 +63,19 @@ def refused(candidate: Candidate, constraints: Constraints, *, whole_job: bool) 
     """Return the first constraint that a candidate breaks, None where it satisfies all."""
     if not candidate.fits:
         return Refused(
-            candidate, "memory", _memory_reason(candidate), candidate.required_bytes / candidate.available_bytes
+            candidate,
+            "memory",
+            _memory_reason(candidate),
+            candidate.required_bytes / candidate.available_bytes,
         )
     watts = candidate.count * candidate.device.board.tdp_w / candidate.device.board.devices_per_board
     if constraints.max_power_w is not None and watts > constraints.max_power_w:
         reason = f"{watts:,.0f} W, {constraints.max_power_w:,.0f} W allowed"
         return Refused(candidate, "max_power_w", reason, watts / constraints.max_power_w)
     if whole_job and constraints.deadline_h is not None and candidate.hours > constraints.deadline_h:
-        reason = f"takes {format_duration(candidate.hours)}, deadline {format_duration(constraints.deadline_h)}"
+        reason = (
+            f"takes {format_duration(candidate.hours)}, deadline {format_duration(constraints.deadline_h)}"
+        )
         return Refused(candidate, "deadline_h", reason, candidate.hours / constraints.deadline_h)
     return _refused_for_money(candidate, constraints, whole_job)
 
@@ -83,7 +88,7 @@ def _memory_reason(candidate: Candidate) -> str:
     if candidate.layout.strategy != "none":
         how += f", {candidate.layout.strategy}"
     each = " on each GPU" if candidate.count > 1 else ""
-    return f"needs {need:,.1f} GiB{each} at least ({how}), has {has:,.1f}"
+    return f"needs {need:,.2f} GiB{each} at least ({how}), has {has:,.2f}"
 
 
 def ways(candidate: Candidate, constraints: Constraints, *, whole_job: bool) -> dict[str, float]:
@@ -202,10 +207,15 @@ def rank(
         [(1.0 / item.samples_per_s, math.inf if cost is None else cost[0]) for _, item, cost, _ in scored]
     )
     rows = [
-        (value, 1.0 / item.samples_per_s, item.device.id, Ranked(item, on_front, *(cost or (None, None)), factor))
+        (value, 1.0 / item.samples_per_s, item.device.id, _place(item, on_front, cost, factor))
         for (value, item, cost, factor), on_front in zip(scored, front, strict=True)
     ]
     return [row[-1] for row in sorted(rows, key=lambda row: row[:3])]
+
+
+def _place(item: Candidate, on_front: bool, cost: tuple[float, str] | None, factor: float) -> Ranked:
+    total, way = cost or (None, None)
+    return Ranked(item, on_front, total, way, factor)
 
 
 def _one_count_each(qualified: Sequence[Candidate], objective: Objective) -> Iterable[Candidate]:
@@ -242,7 +252,9 @@ def picks(ranking: Sequence[Ranked], constraints: Constraints) -> list[tuple[str
 
     if "rent" in constraints.acquire:
         rented = (
-            row for row in ranking if row.candidate.costs.rent is not None and row.candidate.costs.rent <= budget
+            row
+            for row in ranking
+            if row.candidate.costs.rent is not None and row.candidate.costs.rent <= budget
         )
         if (row := first(rented)) is not None:
             found.append(("best to rent", row))
@@ -265,7 +277,9 @@ def picks(ranking: Sequence[Ranked], constraints: Constraints) -> list[tuple[str
 def _score_of_owning(row: Ranked) -> float:
     """Return the outlay for a given throughput, times the number of cards that must be made to work together."""
     candidate = row.candidate
-    return (candidate.costs.purchase or math.inf) * row.time_factor / candidate.samples_per_s * candidate.count
+    return (
+        (candidate.costs.purchase or math.inf) * row.time_factor / candidate.samples_per_s * candidate.count
+    )
 
 
 def excluded_documents(refusals: Iterable[Refused], shown: set[str]) -> list[ExcludedDocument]:
@@ -310,14 +324,16 @@ def _relaxation(refusal: Refused, constraint: str, constraints: Constraints) -> 
     if constraint == "memory":
         needed = round(candidate.required_bytes / GIB, 2)
         current = round(candidate.available_bytes / GIB, 2)
-        text = f"nothing fits: {who} comes nearest, it {refusal.reason}; allow more GPUs (constraints.max_count) or a smaller job"
+        text = f"nothing fits; {who} comes nearest: {refusal.reason}. Allow more GPUs (constraints.max_count)"
     elif constraint == "budget_usd":
         current = constraints.budget_usd
         needed = math.ceil((current or 0.0) * refusal.excess)
         text = f"raise constraints.budget_usd to {format_money(float(needed))}: then {who} qualifies ({refusal.reason})"
     elif constraint == "deadline_h":
         current, needed = constraints.deadline_h, round(candidate.hours, 2)
-        text = f"move constraints.deadline_h to {candidate.hours:.2f}: then {who} qualifies ({refusal.reason})"
+        text = (
+            f"move constraints.deadline_h to {candidate.hours:.2f}: then {who} qualifies ({refusal.reason})"
+        )
     elif constraint == "max_power_w":
         current = constraints.max_power_w
         needed = math.ceil((current or 0.0) * refusal.excess)

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel
 
@@ -152,7 +152,8 @@ class Advisor:
             objective_explained=EXPLANATIONS[objective],
             recommendations=rows,
             picks=tuple(
-                _pick(problem, label, row, ranking.index(row) + 1) for label, row in picks(ranking, constraints)
+                _pick(problem, label, row, ranking.index(row) + 1)
+                for label, row in picks(ranking, constraints)
             ),
             shown=len(rows),
             qualified=len(ranking),
@@ -181,9 +182,7 @@ class Advisor:
             warnings=_about(problem),
         )
 
-    def compare(
-        self, workload: Workload, *, gpus: Sequence[str], count: int | None = None
-    ) -> CompareAnswer:
+    def compare(self, workload: Workload, *, gpus: Sequence[str], count: int | None = None) -> CompareAnswer:
         """Estimate on the named GPUs and relate each to the first.
 
         Raises:
@@ -244,7 +243,11 @@ class Advisor:
 
     def _time_factor(self, problem: Problem) -> Callable[[Candidate], float]:
         """Return how much longer than estimated an answer counts as taking: its spread, and its platform's gaps."""
-        extra = {"current": 1.0, "legacy": self.constants.ranking.legacy, "partial": self.constants.ranking.partial}
+        extra = {
+            "current": 1.0,
+            "legacy": self.constants.ranking.legacy,
+            "partial": self.constants.ranking.partial,
+        }
 
         def factor(candidate: Candidate) -> float:
             support = constants_of(candidate.device, self.constants).support
@@ -471,7 +474,9 @@ def schema(kind: str) -> dict[str, Any]:
     if kind not in SCHEMAS:
         raise InputError("no such document", value=kind, accepted=", ".join(SCHEMAS))
     model = SCHEMAS[kind]
-    mode = "serialization" if issubclass(model, documents.Document) else "validation"
+    mode: Literal["serialization", "validation"] = "validation"
+    if issubclass(model, documents.Document):
+        mode = "serialization"
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **model.model_json_schema(mode=mode)}
 
 
@@ -568,14 +573,18 @@ def _reasons(problem: Problem, row: Ranked, estimate: EstimateDocument) -> tuple
     found.append(f"{how}: {memory.required_gib.value:.1f} of {memory.available_gib:.1f} GiB on each GPU")
     if row.way == "rent" and estimate.cost.rent_usd is not None:
         rate = estimate.cost.rent_usd_per_gpu_h
-        found.append(f"renting costs {format_money(estimate.cost.rent_usd)} at {format_money(rate)} a GPU and hour")
+        found.append(
+            f"renting costs {format_money(estimate.cost.rent_usd)} at {format_money(rate)} a GPU and hour"
+        )
     elif row.way == "buy" and estimate.cost.owned_usd is not None:
         found.append(
             f"buying costs {format_money(estimate.cost.purchase_usd)}; this job's share with power is "
             f"{format_money(estimate.cost.owned_usd)}"
         )
     if estimate.cost.break_even_h is not None:
-        found.append(f"buying pays after {format_duration(estimate.cost.break_even_h)} of use instead of renting")
+        found.append(
+            f"buying pays after {format_duration(estimate.cost.break_even_h)} of use instead of renting"
+        )
     if row.pareto:
         found.append("no other answer is both faster and cheaper")
     if estimate.bottleneck:
@@ -591,7 +600,11 @@ def _changes(workload: Workload, count: int) -> Iterator[tuple[str, dict[str, An
         yield "a smaller micro-batch", dict(free), count
     if workload.checkpointing in ("none", "selective") and workload.effective_task != "inference":
         free["checkpointing"] = "full"
-        yield "full checkpointing" + (" and a smaller micro-batch" if "batch" in free else ""), dict(free), count
+        yield (
+            "full checkpointing" + (" and a smaller micro-batch" if "batch" in free else ""),
+            dict(free),
+            count,
+        )
     if workload.effective_task == "inference":
         for precision in ("int8", "int4"):
             yield f"{precision} weights", {"precision": precision}, count

@@ -18,9 +18,7 @@ _SUFFIXES = {
     "thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12,
 }  # fmt: skip
 _NUMBER = re.compile(r"^\s*([+-]?(?:\d[\d_,]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([A-Za-z]*)\s*$")
-_UNSAFE = re.compile(
-    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]"
-)
+_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 
 
 def parse_count(text: str) -> float:
@@ -32,9 +30,7 @@ def parse_count(text: str) -> float:
     match = _NUMBER.match(text)
     suffix = match.group(2).lower() if match else ""
     if match is None or (suffix and suffix not in _SUFFIXES):
-        raise InputError(
-            "not a number", value=text, accepted="a number such as 50000000, 50e6, 50M or 2B"
-        )
+        raise InputError("not a number", value=text, accepted="a number such as 50000000, 50e6, 50M or 2B")
     value = float(match.group(1).replace("_", "").replace(",", "")) * _SUFFIXES.get(suffix, 1.0)
     if not math.isfinite(value):
         raise InputError("not a finite number", value=text)

@@ -15,9 +15,7 @@ from advisor.quantity import Model
 from advisor.units import parse_count
 
 Precision = Literal["fp32", "tf32", "fp16", "bf16", "fp8", "int8", "int4", "fp4", "nf4"]
-Optimizer = Literal[
-    "sgd", "sgd-momentum", "adam", "adamw", "adamw-8bit", "adafactor", "lion", "none"
-]
+Optimizer = Literal["sgd", "sgd-momentum", "adam", "adamw", "adamw-8bit", "adafactor", "lion", "none"]
 Checkpointing = Literal["none", "selective", "full"]
 Attention = Literal["eager", "flash"]
 Method = Literal["full", "lora", "qlora"]
@@ -339,7 +337,9 @@ class Workload(Model):
     @model_validator(mode="after")
     def _fields_agree(self) -> Self:
         if self.task == "inference" and self.method != "full":
-            raise ValueError(f"method {self.method} trains; for inference with quantised weights set precision")
+            raise ValueError(
+                f"method {self.method} trains; for inference with quantised weights set precision"
+            )
         if self.task == "train" and self.method != "full":
             raise ValueError(f"method {self.method} fine-tunes; use task: finetune")
         micro, total = self.batch.micro, self.batch.global_size

@@ -335,10 +335,9 @@ def _read_stream(stdin: TextIO | None) -> str:
     if stdin is None:
         raise InputError("there is no standard input", source=STDIN)
     buffer = getattr(stdin, "buffer", None)
-    if buffer is None:
-        raw = stdin.read(MAX_BYTES + 1).encode("utf-8", "surrogatepass")
-    else:
-        raw = buffer.read(MAX_BYTES + 1)
+    read = stdin.read if buffer is None else buffer.read
+    chunk = read(MAX_BYTES + 1)
+    raw = chunk.encode("utf-8", "surrogatepass") if isinstance(chunk, str) else chunk
     if len(raw) > MAX_BYTES:
         raise InputError(f"the document is larger than {MAX_BYTES / 2**20:g} MiB", source=STDIN)
     return decode(raw, STDIN)

@@ -1,10 +1,10 @@
 """What autograd keeps from forward to backward in a transformer, operator by operator, and the largest temporaries.
 
-The list follows what PyTorch's backward formulas save: a linear layer its input (only where its weight, or an adapter on
-it, is trained), fused attention its queries, keys, values, output and log-sum-exp, eager attention each tensor of
-scores that a step of the chain reads again, a norm its input, an activation function its input, a product both factors.
-The closed formulas in use elsewhere (34 s b h + 5 a s^2 b a layer, Korthikanti et al. 2022) assume a fused half-precision
-chain and are too low for what autocast really keeps.
+The list follows what PyTorch's backward formulas save: a linear layer its input (only where its weight, or an adapter
+on it, is trained), fused attention its queries, keys, values, output and log-sum-exp, eager attention each tensor of
+scores that a step of the chain reads again, a norm its input, an activation function its input, a product both
+factors. The closed formulas in use elsewhere (34 s b h + 5 a s^2 b a layer, Korthikanti et al. 2022) assume a fused
+half-precision chain and are too low for what autocast really keeps.
 """
 
 from __future__ import annotations
@@ -12,10 +12,20 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from advisor.describe.variant import Lengths, Variant, ffn_channels, main_stack, stacks
+from advisor.describe.variant import (
+    Lengths,
+    Variant,
+    ffn_channels,
+    main_stack,
+    stacks,
+    trains_with_dropout,
+)
 from advisor.describe.weights import Role, Weight
 from advisor.operators import Affine
 from advisor.workload import Transformer
+
+FUSED_LOSS_CHUNK = 1 / 8
+"""Share of the logits that a fused loss holds at a time (Liger and LitGPT cut the sequence into about eight pieces)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,8 +69,12 @@ def saved_activations(
         gradients = 2.0 * max(ffn_channels(model) / variant.tensor, model.hidden) * variant.compute_bytes
         largest = max(largest, tokens * (layer.total + gradients))
     logits = _logits(model, span, variant)
-    tokens = span.queries(main_stack(model))
-    gradient = tokens * 2.0 * max(ffn_channels(model) / variant.tensor, model.hidden) * variant.compute_bytes
+    gradient = (
+        span.queries(main_stack(model))
+        * 2.0
+        * max(ffn_channels(model) / variant.tensor, model.hidden)
+        * variant.compute_bytes
+    )
     return Activations(
         saved={name: Affine(0.0, value) for name, value in kept.items()},
         working={
@@ -105,22 +119,22 @@ def _layer(model: Transformer, variant: Variant, inputs: Mapping[str, bool], key
     query_width = model.heads * (latent.nope_head_dim + latent.rope_head_dim if latent else model.head_size)
     value_width = model.heads * (latent.value_head_dim if latent else model.head_size)
     kv_width = 2 * model.kv_head_count * model.head_size if latent is None else query_width + value_width
-    query_width, value_width, kv_width = (
-        width / variant.tensor for width in (query_width, value_width, kv_width)
-    )
     channels = ffn_channels(model) / variant.tensor
-    any_of = lambda *parts: any(inputs.get(part, False) for part in parts)  # noqa: E731
 
-    core = (query_width + kv_width + value_width) * c
+    def any_of(*parts: str) -> bool:
+        return any(inputs.get(part, False) for part in parts)
+
+    core = (query_width + kv_width + value_width) / variant.tensor * c
     heads = model.heads / variant.tensor
     if variant.attention == "flash":
         core += 4 * heads
     else:
         softmax = 4.0 if variant.autocast else c
         core += heads * keys * (c + softmax + (c if softmax != c else 0.0))
+        core += heads * keys * (c + 1) if trains_with_dropout(model) else 0.0
 
     norms = model.norms_per_layer * model.hidden * _norm_bytes(model, variant)
-    rest = norms
+    rest = norms + (2 * model.hidden if trains_with_dropout(model) else 0.0)
     if any_of("query", "key", "value", "query_down", "kv_down"):
         rest += model.hidden * c
     if latent is not None:
@@ -145,10 +159,11 @@ def _norm_bytes(model: Transformer, variant: Variant) -> float:
 def _logits(model: Transformer, span: Lengths, variant: Variant) -> float:
     """Bytes of the logits and their gradients at the peak, for one sample.
 
-    Eager cross-entropy holds the logits in the compute format, log-probabilities in fp32, and two fp32 gradients at once.
+    Eager cross-entropy holds the logits in the compute format, log-probabilities in fp32, and two fp32 gradients.
     """
     if model.head not in ("language-model", "masked-language-model"):
         return 0.0
     logits = span.queries(main_stack(model)) * model.vocab / variant.tensor
-    return logits * (2 * variant.compute_bytes if variant.fused_loss else variant.compute_bytes + 12.0) \
-        * (1 / 8 if variant.fused_loss else 1.0)
+    if variant.fused_loss:
+        return logits * FUSED_LOSS_CHUNK * 2 * variant.compute_bytes
+    return logits * (variant.compute_bytes + 12.0)

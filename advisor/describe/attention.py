@@ -7,8 +7,9 @@ kernel, whose backward costs 2.5 times its forward (Dao 2023, "FlashAttention-2"
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
-from advisor.describe.variant import AUDIO_FRAMES, Lengths, Variant, stacks
+from advisor.describe.variant import AUDIO_FRAMES, Lengths, Variant, stacks, trains_with_dropout
 from advisor.operators import Affine, Kind, Operator, Phase, Recompute
 from advisor.workload import Transformer
 
@@ -84,22 +85,27 @@ def _attention_core(
     moved = act * (queries * (qk_dim + v_dim) * heads + cached)
     if variant.attention == "flash" or queries == 1.0:
         flops = Affine(0.0, products * (0.5 if masked else 1.0))
-        shape = {"rows": Affine(queries), "columns": keys, "inner": Affine(float(qk_dim))}
-        batch = Affine(0.0, heads)
-        yield Operator(
-            "attention.core", Kind.ATTENTION, Phase.FORWARD, layers, flops, Affine(0.0, moved), batch=batch,
-            recompute=Recompute.SELECTIVE, **shape,
+        forward = Operator(
+            "attention.core", Kind.ATTENTION, Phase.FORWARD, layers, flops, Affine(0.0, moved),
+            rows=Affine(queries), columns=keys, inner=Affine(float(qk_dim)), batch=Affine(0.0, heads),
+            recompute=Recompute.SELECTIVE,
         )  # fmt: skip
+        yield forward
         if training:
-            yield Operator(
-                "attention.core", Kind.ATTENTION, Phase.BACKWARD, layers, flops * 2.5, Affine(0.0, 2.5 * moved),
-                batch=batch, launches=3, **shape,
-            )  # fmt: skip
+            yield replace(
+                forward,
+                phase=Phase.BACKWARD,
+                flops=flops * 2.5,
+                bytes=forward.bytes * 2.5,
+                launches=3,
+                recompute=Recompute.NEVER,
+            )
         return
-    yield from _eager_attention(layers, heads, queries, keys, qk_dim, v_dim, act, variant, training)
+    yield from _eager_attention(model, layers, heads, queries, keys, qk_dim, v_dim, act, variant, training)
 
 
 def _eager_attention(
+    model: Transformer,
     layers: int,
     heads: float,
     queries: float,
@@ -130,6 +136,8 @@ def _eager_attention(
                 rows=Affine(rows), columns=inner, inner=Affine(columns), batch=batch,
             )  # fmt: skip
     softmax = scores * (2 * act if variant.fused else 2 * act + 4 * act + (8.0 if act < 4 else 0.0))
+    if training and trains_with_dropout(model):
+        softmax += scores * (2 * act + 1)
     yield Operator(
         "attention.softmax", Kind.SOFTMAX, Phase.FORWARD, layers, bytes=Affine(0.0, softmax), launches=4,
         recompute=Recompute.SELECTIVE,

@@ -9,7 +9,14 @@ from collections.abc import Iterator
 
 from advisor.describe.optimizers import OPTIMIZERS
 from advisor.describe.products import product
-from advisor.describe.variant import Lengths, Variant, ffn_channels, main_stack, stacks
+from advisor.describe.variant import (
+    Lengths,
+    Variant,
+    ffn_channels,
+    main_stack,
+    stacks,
+    trains_with_dropout,
+)
 from advisor.describe.weights import Role, Weight
 from advisor.operators import Affine, Kind, Operator, Phase, Recompute
 from advisor.workload import Transformer
@@ -35,6 +42,8 @@ def pointwise(model: Transformer, span: Lengths, variant: Variant, *, training: 
         cross = stack == "decoder" and model.kind == "encoder-decoder"
         yield from _norms(model, variant, tokens, layers * (model.norms_per_layer + int(cross)), training)
         yield from _residuals(model, variant, tokens, layers * (3 if cross else 2), training)
+        if training and trains_with_dropout(model):
+            yield from _dropout(model, variant, tokens, layers * (3 if cross else 2))
         if model.position == "rotary":
             yield from _rotary(model, variant, tokens, layers, training)
         yield from _activation_function(model, variant, tokens, layers, training)
@@ -55,9 +64,7 @@ def _both(
         recompute=Recompute.FULL,
     )  # fmt: skip
     if training:
-        yield Operator(
-            name, kind, Phase.BACKWARD, repeat, bytes=Affine(0.0, backward), launches=launches[1]
-        )
+        yield Operator(name, kind, Phase.BACKWARD, repeat, bytes=Affine(0.0, backward), launches=launches[1])
 
 
 def _norms(
@@ -65,7 +72,9 @@ def _norms(
 ) -> Iterator[Operator]:
     forward, backward, kernels = _boundary_norm_bytes(model, variant)
     size = tokens * model.hidden
-    yield from _both("norm", Kind.NORM, count, forward * size, backward * size, (kernels, kernels + 1), training)
+    yield from _both(
+        "norm", Kind.NORM, count, forward * size, backward * size, (kernels, kernels + 1), training
+    )
 
 
 def _residuals(
@@ -73,6 +82,12 @@ def _residuals(
 ) -> Iterator[Operator]:
     moved = tokens * model.hidden * (2 * variant.residual_bytes + variant.compute_bytes)
     yield from _both("residual", Kind.POINTWISE, count, moved, moved, (1, 1), training)
+
+
+def _dropout(model: Transformer, variant: Variant, tokens: float, count: int) -> Iterator[Operator]:
+    """Yield dropout on the output of attention and feed-forward network: values in and out, and a mask of one byte."""
+    moved = tokens * model.hidden * (2 * variant.compute_bytes + 1)
+    yield from _both("dropout", Kind.POINTWISE, count, moved, moved, (1, 1), True)
 
 
 def _rotary(
@@ -102,7 +117,9 @@ def _activation_function(
     )
     if model.experts:
         chosen = tokens * model.active_experts * model.hidden * variant.compute_bytes
-        yield from _both("route", Kind.COPY, layers - model.dense_layers, 5 * chosen, 6 * chosen, (12, 12), training)
+        yield from _both(
+            "route", Kind.COPY, layers - model.dense_layers, 5 * chosen, 6 * chosen, (12, 12), training
+        )
 
 
 def loss(model: Transformer, span: Lengths, variant: Variant) -> Iterator[Operator]:

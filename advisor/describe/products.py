@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from advisor.describe.variant import QUANTISED_BYTES, Lengths, Variant, main_stack, split
 from advisor.describe.weights import Role, Weight
@@ -139,19 +140,26 @@ def _experts(
     moved = tokens * share * experts * (inputs + outputs) * act
     touched = float(experts) if tokens * experts * share >= experts else tokens * experts * share
     stored = touched * outputs * inputs * _weight_bytes(weight, variant)
-    common = {"repeat": layers, "flops": flops, "bytes": Affine(stored, moved), "batch": Affine(touched)}
     rows = Affine(0.0, tokens * share * experts / touched)
-    yield Operator(
-        weight.name, Kind.BATCHED_GEMM, Phase.FORWARD, rows=rows, columns=outputs, inner=Affine(inputs),
-        recompute=Recompute.FULL, **common,
+    forward = Operator(
+        weight.name, Kind.BATCHED_GEMM, Phase.FORWARD, layers, flops, Affine(stored, moved), rows=rows,
+        columns=outputs, inner=Affine(inputs), batch=Affine(touched), recompute=Recompute.FULL,
     )  # fmt: skip
+    yield forward
     if training:
-        yield Operator(
-            weight.name, Kind.BATCHED_GEMM, Phase.BACKWARD, rows=rows, columns=inputs,
-            inner=Affine(outputs), **common,
-        )  # fmt: skip
+        yield replace(
+            forward,
+            phase=Phase.BACKWARD,
+            columns=inputs,
+            inner=Affine(outputs),
+            recompute=Recompute.NEVER,
+        )
     if trained:
-        yield Operator(
-            weight.name, Kind.BATCHED_GEMM, Phase.BACKWARD, rows=Affine(outputs), columns=inputs,
-            inner=rows, **common,
-        )  # fmt: skip
+        yield replace(
+            forward,
+            phase=Phase.BACKWARD,
+            rows=Affine(outputs),
+            columns=inputs,
+            inner=rows,
+            recompute=Recompute.NEVER,
+        )

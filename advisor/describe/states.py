@@ -8,6 +8,7 @@ from advisor.operators import States
 
 
 def states(inventory: tuple[Weight, ...], variant: Variant, layers: int) -> States:
+    """Return the elements on one tensor-parallel rank; ``layers`` sizes the unit that sharding gathers at once."""
     trainable = frozen = quantised = copies = largest = 0.0
     layered = outside = 0.0
     for weight in inventory:

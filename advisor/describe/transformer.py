@@ -10,8 +10,8 @@ from advisor.describe.pointwise import embedding, loss, optimizer_step, pointwis
 from advisor.describe.products import products
 from advisor.describe.states import states
 from advisor.describe.variant import Lengths, Variant, lengths, main_stack, stacks
-from advisor.describe.weights import weights
-from advisor.operators import Affine, Description, Operator, OperatorTable, States
+from advisor.describe.weights import Weight, weights
+from advisor.operators import Affine, Description, Operator, OperatorTable
 from advisor.workload import Transformer
 
 

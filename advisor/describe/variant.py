@@ -89,6 +89,7 @@ def lengths(model: Transformer, sequence_length: int) -> Lengths:
 
 
 def main_stack(model: Transformer) -> str:
+    """Return the stack whose tokens are counted: the decoder where there is one."""
     return "encoder" if model.kind == "encoder" else "decoder"
 
 
@@ -107,6 +108,11 @@ def split(weight: Weight, tensor: int) -> tuple[float, float]:
     if part in _ROW_PARALLEL:
         return float(weight.outputs), weight.inputs / tensor
     return float(weight.outputs), float(weight.inputs)
+
+
+def trains_with_dropout(model: Transformer) -> bool:
+    """Say whether training usually drops activations: encoders and encoder-decoders do, decoders of today do not."""
+    return model.kind != "decoder"
 
 
 def ffn_channels(model: Transformer) -> float:

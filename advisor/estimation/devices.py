@@ -118,19 +118,21 @@ def matrix_peak_tflops(device: Device, precision: Precision) -> tuple[float, boo
 def sustained(watts: float, peak_tflops: float, full_watts_per_tflops: float, exponent: float) -> float:
     """Return the share of the boost clock that a power limit leaves under full matrix load.
 
-    Dynamic power grows with clock times voltage squared, so a card with a share ``r`` of the watts that full clock would
-    need holds about ``r ** exponent`` of it.
+    Dynamic power grows with clock times voltage squared, so a card with a share ``r`` of the watts that full clock
+    would need holds about ``r ** exponent`` of it.
     """
     if full_watts_per_tflops == 0.0:
         return 1.0
-    return min(1.0, watts / (peak_tflops * full_watts_per_tflops)) ** exponent
+    return float(min(1.0, watts / (peak_tflops * full_watts_per_tflops)) ** exponent)
 
 
 def device_rates(
     devices: Sequence[Device], precisions: Sequence[Precision], constants: Constants
 ) -> DeviceRates:
     """Return the sustained rates of each device in its precision of ``precisions``."""
-    rows = [_rates(device, precision, constants) for device, precision in zip(devices, precisions, strict=True)]
+    rows = [
+        _rates(device, precision, constants) for device, precision in zip(devices, precisions, strict=True)
+    ]
     columns = np.array(rows, dtype=np.float64).reshape(len(rows), 10).T
     return DeviceRates(*columns)
 
@@ -173,5 +175,7 @@ def _rates(device: Device, precision: Precision, constants: Constants) -> tuple[
 def available_bytes(device: Device, constants: Constants) -> float:
     """Bytes that the driver leaves to programs: the reported total less what it keeps for itself."""
     own = constants_of(device, constants)
-    total = device.memory.size_gib * 1024 if device.memory.reported_mib is None else device.memory.reported_mib
+    total = (
+        device.memory.size_gib * 1024 if device.memory.reported_mib is None else device.memory.reported_mib
+    )
     return (total * (1 - own.reserved_fraction) - own.reserved_mib) * 2**20

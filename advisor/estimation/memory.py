@@ -61,9 +61,9 @@ def training_memory(
     """Return the memory of one training step.
 
     ZeRO-1 divides the optimizer's state and master copy, ZeRO-2 the gradients too, ZeRO-3 and FSDP the parameters too
-    (Rajbhandari et al. 2020, section 5); what they gather is a temporary. Pipeline stages hold a share of the layers and,
-    under a one-forward-one-backward schedule, activations of as many micro-batches as there are stages, so the first
-    stage keeps as much as the whole model would.
+    (Rajbhandari et al. 2020, section 5); what they gather is a temporary. Pipeline stages hold a share of the layers
+    and, under a one-forward-one-backward schedule, activations of as many micro-batches as there are stages, so the
+    first stage keeps as much as the whole model would.
     """
     held = description.states
     strategy, shards, stages = layout.strategy, layout.shards, layout.pipeline
@@ -82,14 +82,20 @@ def training_memory(
     parameters = master + copies + frozen / parameter_shards
     gathered = 0.0
     if sharded:
-        gathered = 2 * held.largest_unit * max(precisions.compute, 2.0 if precisions.trainable > 2 else precisions.trainable)
+        gathered = (
+            2
+            * held.largest_unit
+            * max(precisions.compute, 2.0 if precisions.trainable > 2 else precisions.trainable)
+        )
         gathered += held.largest_unit * precisions.gradient
     optimizer_peak = precisions.optimizer_temporary * held.trainable / stages / master_shards
 
     micro = micro_batches[:, None]
     saved = _by_checkpointing(description.saved, micro_batches) * constants.activation_slack
     working = _by_checkpointing(description.working, micro_batches)
-    autocast = held.autocast_copies / stages * 2.0 if precisions.trainable > 2 and not precisions.compute else 0.0
+    autocast = (
+        held.autocast_copies / stages * 2.0 if precisions.trainable > 2 and not precisions.compute else 0.0
+    )
     activations = saved + (0.0 if sharded else autocast) + 0.0 * micro
     temporary = np.maximum(working, optimizer_peak - activations) + gathered
     overhead = constants.fragmentation * (activations + temporary)

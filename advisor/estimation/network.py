@@ -1,7 +1,8 @@
 """Communication between GPUs: what a collective costs, and how much of it shows.
 
 Ring algorithms (Patarasuk and Yuan 2009): an all-reduce of S bytes over n GPUs moves 2 S (n - 1) / n through each link,
-a gather or scatter half of that.
+a gather or scatter half of that. Cards that reach each other only through the host's memory share its bandwidth, so
+each gets less the more of them there are.
 """
 
 from __future__ import annotations
@@ -62,9 +63,13 @@ def gather_time(size: float | Floats, count: int, link: Links, *, spread: int | 
         spread: GPUs between neighbours of the group; a group of every eighth GPU always crosses nodes.
     """
     if count == 1:
-        return np.zeros_like(link.inside) if np.ndim(size) == 0 else np.zeros((len(link.inside), np.size(size)))
+        return (
+            np.zeros_like(link.inside) if np.ndim(size) == 0 else np.zeros((len(link.inside), np.size(size)))
+        )
     crossing = count * (spread or 1) > GPUS_PER_NODE
-    bandwidth = np.minimum(link.inside, link.between) if crossing else link.inside
+    members = min(count * (spread or 1), GPUS_PER_NODE)
+    inside = np.where(link.peer, link.inside, link.inside * 2 / members)
+    bandwidth = np.minimum(inside, link.between) if crossing else inside
     latency = (link.node_latency_s if crossing else link.latency_s) * np.log2(count)
     share = (count - 1) / count
     if np.ndim(size) == 0:

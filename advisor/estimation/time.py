@@ -85,9 +85,7 @@ def _product_times(
             waves = np.ceil(tiles[:, None, :] * split / distinct[None, :, None])
             depth = 2.0 * tile_rows * tile_columns * (k / split + kernel.prologue_depth) / share
             best = np.minimum(best, waves * depth[:, None, :] * (1.0 + 0.08 * (split > 1)))
-    rate = np.where(
-        table.full_precision[rows, None], rates.full_flops[None, :], rates.matrix_flops[None, :]
-    )
+    rate = np.where(table.full_precision[rows, None], rates.full_flops[None, :], rates.matrix_flops[None, :])
     return np.asarray(best[:, which, :] * (rates.multiprocessors[None, :] / rate)[:, :, None])
 
 
