@@ -111,7 +111,10 @@ class NetworkConstants(Model):
     nvlink_share: float = Field(gt=0, le=1)
     pcie_share: float = Field(gt=0, le=1)
     pcie_staged_share: float = Field(gt=0, le=1)
-    """Share of PCIe bandwidth where transfers are staged through the host (consumer cards without peer access)."""
+    """Share of PCIe bandwidth of a pair whose transfers go through the host (consumer cards without peer access).
+
+    Both shares are for two cards; more share the host's root complex.
+    """
     pcie_lane_gb_s: Mapping[str, float]
     """One-way bandwidth of one lane by PCIe generation."""
     node_gb_s: Mapping[str, float]
@@ -153,6 +156,8 @@ class SoftwareConstants(Model):
 
     common_overhead: float = Field(ge=1)
     tuned_overhead: float = Field(ge=1)
+    common_launch: float = Field(ge=1)
+    """How much longer a common trainer's Python takes to start a kernel than bare eager code."""
     compiled_launch: float = Field(gt=0, le=1)
     source: str
 

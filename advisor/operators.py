@@ -51,7 +51,10 @@ class Phase(IntEnum):
 
 
 class Recompute(IntEnum):
-    """Least activation checkpointing under which a forward row runs a second time in backward."""
+    """Least activation checkpointing under which a forward row runs a second time in backward.
+
+    SELECTIVE rows run again under selective and under full checkpointing.
+    """
 
     NEVER = 0
     FULL = 1
@@ -182,6 +185,8 @@ class States:
     """Elements of the largest single trainable tensor: the optimizer's temporary where it works tensor by tensor."""
     largest_unit: float
     """Elements of the largest unit that sharding gathers at once (a layer, or the embedding)."""
+    outside: float
+    """Elements of the largest tensor outside the layers (embedding or head), which one pipeline stage holds whole."""
     autocast_copies: float
     """Elements of which autocast keeps a copy in the compute format from forward to backward."""
 

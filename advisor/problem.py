@@ -22,7 +22,7 @@ from advisor.estimation.devices import (
 )
 from advisor.estimation.memory import Precisions
 from advisor.estimation.network import links
-from advisor.execution import Constants, Layout
+from advisor.execution import Constants, Layout, SoftwareConstants
 from advisor.hardware import Device
 from advisor.operators import Description
 from advisor.plan import Freedom, Group, Search, is_compact
@@ -264,13 +264,20 @@ def _group(
         rates=device_rates(devices, precisions, constants),
         links=links(devices, constants.network),
         available=available - context,
-        launch_share=software.compiled_launch if workload.compile else 1.0,
+        launch_share=_launch_share(workload, software),
         time_factor=software.tuned_overhead if tuned or workload.compile else software.common_overhead,
         describe=describe,
         decode=decode,
         precisions=_state_sizes(problem, compute_bytes),
         new_tokens=workload.inference.new_tokens if problem.generates else 0,
     )
+
+
+def _launch_share(workload: Workload, software: SoftwareConstants) -> float:
+    """Return the host's time for a launch over that of bare eager code; serving engines replay recorded graphs."""
+    if workload.compile or workload.effective_task == "inference":
+        return software.compiled_launch
+    return 1.0 if workload.software.trainer == "tuned" else software.common_launch
 
 
 def _variant(
@@ -280,7 +287,7 @@ def _variant(
     mixed = workload.method == "full" and compute_bytes < 4 and workload.master_weights != "none"
     return Variant(
         compute_bytes=compute_bytes,
-        autocast=problem.training and mixed and not compact,
+        autocast=problem.training and mixed and not compact and workload.software.trainer == "common",
         attention=attention,
         tensor=tensor,
         method=workload.method,
@@ -343,7 +350,8 @@ def _state_sizes(problem: Problem, compute_bytes: float) -> Callable[[Layout], P
     """Return the bytes of each kind of state by layout.
 
     With fp32 master weights, one GPU and DDP hold fp32 weights that autocast casts; ZeRO, tensor and pipeline
-    parallelism hold half-precision weights and gradients beside a master copy (Rajbhandari et al. 2020, section 3.1);
+    parallelism, and tuned trainers always, hold half-precision weights and gradients beside a master copy (Rajbhandari
+    et al. 2020, section 3.1), the split ones with gradients in fp32;
     FSDP shards fp32 weights and gradients. The optimizer's step over lists of tensors needs one buffer as large as the
     weights that it updates.
     """
@@ -353,12 +361,17 @@ def _state_sizes(problem: Problem, compute_bytes: float) -> Callable[[Layout], P
     quantised = _quantised(problem)
 
     def sizes(layout: Layout) -> Precisions:
-        copies = trainable > compute_bytes and is_compact(layout) and layout.strategy != "fsdp"
+        compact = is_compact(layout) or workload.software.trainer == "tuned"
+        split = layout.tensor * layout.pipeline > 1
+        copies = trainable > compute_bytes and compact and layout.strategy != "fsdp"
         copies = copies and workload.method == "full"
+        gradient = compute_bytes if copies and not split else trainable
+        if workload.optimizer == "none":
+            gradient = 0.0
         return Precisions(
             trainable=trainable,
             compute=compute_bytes if copies else 0.0,
-            gradient=0.0 if workload.optimizer == "none" else compute_bytes if copies else trainable,
+            gradient=gradient,
             state=optimizer.bytes_of_state(trainable),
             frozen=compute_bytes,
             quantised=QUANTISED_BYTES[quantised] if quantised else compute_bytes,

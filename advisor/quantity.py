@@ -47,6 +47,4 @@ class Quantity(Model):
 
     def inverse(self, numerator: float = 1.0) -> Self:
         """Return ``numerator`` over the quantity: the ends change places (time becomes throughput)."""
-        return type(self)(
-            value=numerator / self.value, low=numerator / self.high, high=numerator / self.low
-        )
+        return type(self)(value=numerator / self.value, low=numerator / self.high, high=numerator / self.low)

@@ -14,7 +14,7 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from advisor import documents
-from advisor.answers import PriceTags, described, estimate_document, time_spread
+from advisor.answers import PriceTags, described, estimate_document, memory_document, time_spread
 from advisor.candidates import Candidate, candidates
 from advisor.catalog import load_devices, name_index
 from advisor.describe.huggingface import transformer_from_config
@@ -24,6 +24,7 @@ from advisor.documents import (
     CompareAnswer,
     EstimateAnswer,
     EstimateDocument,
+    EvidenceDocument,
     ExcludedDocument,
     GpuAnswer,
     GpuDocument,
@@ -40,6 +41,7 @@ from advisor.efficiency import load_constants
 from advisor.errors import ExternalError, InputError
 from advisor.estimation.devices import available_bytes, constants_of
 from advisor.estimation.network import GPUS_PER_NODE
+from advisor.evidence import Measurement, compared, load_measurements, nearest
 from advisor.execution import Constants
 from advisor.hardware import Device, NameIndex
 from advisor.plan import counts
@@ -65,6 +67,15 @@ from advisor.yaml_io import data_root, read_yaml
 
 LARGEST_COUNT = 512
 """Where a datacenter GPU does not fit in one node and the user sets no limit, whole nodes up to this many are tried."""
+
+
+MORE_GPUS = "of these GPUs"
+
+EVIDENCE_SHOWN = 3
+"""Published runs shown beside an estimate."""
+
+ROWS_WITH_EVIDENCE = 3
+"""First rows of a ranking whose evidence is looked up; ``estimate`` does it for any GPU."""
 
 
 class Advisor:
@@ -357,10 +368,66 @@ class Advisor:
     def _tags(self, gpu: str, count: int) -> PriceTags:
         return PriceTags(self.prices.buy_price(gpu), self.prices.rent_price(gpu, count))
 
+    def _evidence(self, problem: Problem, device: Device, count: int) -> tuple[EvidenceDocument, ...]:
+        """Return the published runs nearest to a question, each with what this model predicts for it."""
+        near = nearest(
+            load_measurements(self._root),
+            transformer=problem.subject.transformer,
+            gpu=device,
+            devices=self._index.by_id,
+            count=count,
+            method=problem.workload.method,
+            training=problem.training,
+            sequence_length=problem.sequence_length,
+            limit=EVIDENCE_SHOWN,
+        )
+        return tuple(
+            EvidenceDocument(
+                source=f"{each.near.measurement.source} {each.near.measurement.row}",
+                gpu=each.near.measurement.gpu,
+                count=each.near.measurement.count,
+                model=each.near.measurement.model,
+                measured=each.measured,
+                predicted=each.predicted,
+                unit=each.unit,
+                similarity=each.near.similarity,
+                date=each.near.measurement.date,
+            )
+            for each in compared(near, self._predicted_throughput, self._predicted_memory)
+        )
+
+    def _as_measured(self, measurement: Measurement) -> Candidate | None:
+        """Return our prediction of a published run, None where it cannot be run as described."""
+        subject = Subject(measurement.transformer, measurement.model, "measured")
+        problem = problem_of(measurement.workload, subject)
+        device = self._index.by_id[measurement.gpu]
+        groups = teams(problem, [device], self.constants)
+        return next(self._of_count(problem, groups, measurement.count), None)
+
+    def _predicted_throughput(self, measurement: Measurement) -> float | None:
+        found = self._as_measured(measurement)
+        return None if found is None else found.samples_per_s * measurement.sequence_length
+
+    def _predicted_memory(self, measurement: Measurement) -> float | None:
+        found = self._as_measured(measurement)
+        if found is None:
+            return None
+        memory = memory_document(found, self.constants)
+        if measurement.memory_kind == "allocated":
+            return memory.allocated_gib
+        return memory.required_gib.value
+
     def _recommendation(self, problem: Problem, place: int, row: Ranked) -> RecommendationDocument:
         candidate = row.candidate
+        evidence: tuple[EvidenceDocument, ...] = ()
+        if place <= ROWS_WITH_EVIDENCE:
+            evidence = self._evidence(problem, candidate.device, candidate.count)
         estimate = estimate_document(
-            problem, candidate, self._tags(candidate.device.id, candidate.count), self.constants
+            problem,
+            candidate,
+            self._tags(candidate.device.id, candidate.count),
+            self.constants,
+            evidence=evidence,
         )
         if row.way is not None and problem.samples is not None:
             cost = estimate.cost.model_copy(update={"total_usd": row.cost, "total_by": row.way})
@@ -406,7 +473,14 @@ class Advisor:
         candidate = found[0]
         would_fit = () if candidate.fits else tuple(self._would_fit(problem, device, count))
         tags = self._tags(device.id, count)
-        return estimate_document(problem, candidate, tags, self.constants, would_fit=would_fit)
+        return estimate_document(
+            problem,
+            candidate,
+            tags,
+            self.constants,
+            evidence=self._evidence(problem, device, count),
+            would_fit=would_fit,
+        )
 
     def _would_fit(self, problem: Problem, device: Device, count: int) -> Iterator[WhatIfDocument]:
         """Yield changes under which the job would fit, gentlest first."""
@@ -418,6 +492,8 @@ class Advisor:
             found = list(self._of_count(other, teams(other, [device], self.constants), number))
             if found and found[0].fits:
                 yield WhatIfDocument(change=change, required_gib=found[0].required_bytes / GIB)
+                if change.endswith(MORE_GPUS):
+                    return
 
     def _gpu_document(self, device: Device) -> GpuDocument:
         buy, rent = self.prices.buy_price(device.id), self.prices.rent_price(device.id)
@@ -617,4 +693,4 @@ def _changes(workload: Workload, count: int) -> Iterator[tuple[str, dict[str, An
     if isinstance(workload.sharding, str):
         for more in (2, 4, 8, 16, 32, 64):
             if more > count:
-                yield f"{more} of these GPUs", free | {"sharding": "auto"}, more
+                yield f"{more} {MORE_GPUS}", free | {"sharding": "auto"}, more

@@ -38,14 +38,10 @@ class Activations:
 
 @dataclass(frozen=True, slots=True)
 class _Layer:
-    """Bytes that one layer keeps for one token, apart by what selective checkpointing drops."""
+    """Bytes that one layer keeps for one token: everything, or only what selective checkpointing does not recompute."""
 
-    attention: float
-    rest: float
-
-    @property
-    def total(self) -> float:
-        return self.attention + self.rest
+    total: float
+    selective: float
 
 
 def saved_activations(
@@ -54,27 +50,28 @@ def saved_activations(
     """Return what one training step keeps, for each kind of activation checkpointing.
 
     Full checkpointing keeps the input of each layer and, for one layer at a time, all that the layer would have kept.
-    Selective checkpointing recomputes the attention core.
+    Selective checkpointing keeps the results of matrix products and fused attention and recomputes the cheap operators
+    between them; eager scores are recomputed too (Korthikanti et al. 2022, section 5). Tensor parallelism with fused
+    attention is taken to come with sequence parallelism (section 4.2 there), so that it divides all of this; older
+    stacks divide only heads and feed-forward channels, not the residual stream.
     """
     inputs = _saved_inputs(model, inventory, variant)
     kept = {"none": 0.0, "selective": 0.0, "full": 0.0}
     largest = 0.0
+    gradients = 2.0 * max(ffn_channels(model), model.hidden) * variant.compute_bytes
     for stack, layers in stacks(model):
-        tokens = span.queries(stack)
-        keys = tokens + (span.encoder if stack == "decoder" and model.kind == "encoder-decoder" else 0)
+        tokens = span.queries(stack) / variant.tensor
+        whole = span.queries(stack) if variant.attention == "eager" else tokens
+        keys = span.queries(stack)
+        if stack == "decoder" and model.kind == "encoder-decoder":
+            keys += span.encoder
         layer = _layer(model, variant, inputs[stack], keys)
         kept["none"] += layers * tokens * layer.total
-        kept["selective"] += layers * tokens * layer.rest
-        kept["full"] += layers * tokens * model.hidden * variant.residual_bytes
-        gradients = 2.0 * max(ffn_channels(model) / variant.tensor, model.hidden) * variant.compute_bytes
+        kept["selective"] += layers * tokens * layer.selective
+        kept["full"] += layers * whole * model.hidden * variant.residual_bytes
         largest = max(largest, tokens * (layer.total + gradients))
     logits = _logits(model, span, variant)
-    gradient = (
-        span.queries(main_stack(model))
-        * 2.0
-        * max(ffn_channels(model) / variant.tensor, model.hidden)
-        * variant.compute_bytes
-    )
+    gradient = span.queries(main_stack(model)) * gradients / variant.tensor
     return Activations(
         saved={name: Affine(0.0, value) for name, value in kept.items()},
         working={
@@ -115,38 +112,66 @@ def _saved_inputs(
 def _layer(model: Transformer, variant: Variant, inputs: Mapping[str, bool], keys: float) -> _Layer:
     """Return what one layer keeps for one token; ``keys`` is the number of keys that its attention reads."""
     c, r = variant.compute_bytes, variant.residual_bytes
-    latent = model.latent_attention
-    query_width = model.heads * (latent.nope_head_dim + latent.rope_head_dim if latent else model.head_size)
-    value_width = model.heads * (latent.value_head_dim if latent else model.head_size)
-    kv_width = 2 * model.kv_head_count * model.head_size if latent is None else query_width + value_width
-    channels = ffn_channels(model) / variant.tensor
+    channels = ffn_channels(model)
 
     def any_of(*parts: str) -> bool:
         return any(inputs.get(part, False) for part in parts)
 
-    core = (query_width + kv_width + value_width) / variant.tensor * c
-    heads = model.heads / variant.tensor
-    if variant.attention == "flash":
-        core += 4 * heads
-    else:
-        softmax = 4.0 if variant.autocast else c
-        core += heads * keys * (c + softmax + (c if softmax != c else 0.0))
-        core += heads * keys * (c + 1) if trains_with_dropout(model) else 0.0
-
-    norms = model.norms_per_layer * model.hidden * _norm_bytes(model, variant)
-    rest = norms + (2 * model.hidden if trains_with_dropout(model) else 0.0)
+    core, scores = _attention_core(model, variant, keys)
+    cheap = model.norms_per_layer * model.hidden * _norm_bytes(model, variant)
+    cheap += 2 * model.hidden if trains_with_dropout(model) else 0.0
     if any_of("query", "key", "value", "query_down", "kv_down"):
-        rest += model.hidden * c
-    if latent is not None:
-        rest += 2 * (latent.query_rank + latent.key_value_rank) * c
+        cheap += model.hidden * c
     if any_of("gate", "up"):
-        rest += model.hidden * c * (model.active_experts or 1)
-    rest += channels * c * (3 if model.gated_ffn else 1)
-    if any_of("down"):
-        rest += channels * c
+        cheap += model.hidden * c * (model.active_experts or 1)
     if r != c and any_of("output"):
-        rest += 2 * model.hidden * c
-    return _Layer(attention=core, rest=rest)
+        cheap += 2 * model.hidden * c
+    products = channels * c * (2 if model.gated_ffn else 1)
+    cheap += channels * c if model.gated_ffn else 0.0
+    cheap += channels * c if any_of("down") else 0.0
+    if variant.method != "full":
+        cheap += _adapter_inputs(model, variant, inputs, channels)
+    if model.latent_attention is not None:
+        latent = model.latent_attention
+        products += 2 * (latent.query_rank + latent.key_value_rank) * c
+    outputs = 2 * model.hidden * c
+    return _Layer(total=core + scores + cheap + products, selective=core + products + outputs)
+
+
+def _adapter_inputs(
+    model: Transformer, variant: Variant, inputs: Mapping[str, bool], channels: float
+) -> float:
+    """Return what adapters keep for one token beside the input counted already: the mask of their dropout, and under a
+    quantised base the input before dropout, which the base's own backward keeps.
+    """
+    each = 1.0 + (variant.compute_bytes if variant.quantised else 0.0)
+    groups = (
+        (("query", "key", "value"), float(model.hidden)),
+        (("output",), float(model.hidden)),
+        (("gate", "up"), float(model.hidden)),
+        (("down",), channels),
+    )
+    adapted = variant.lora_targets
+    return sum(
+        each * width
+        for parts, width in groups
+        if any(inputs.get(part, False) and (part in adapted or "all-linear" in adapted) for part in parts)
+    )
+
+
+def _attention_core(model: Transformer, variant: Variant, keys: float) -> tuple[float, float]:
+    """Return bytes kept for one token: queries, keys, values and result; and the eager chain over the scores."""
+    c, latent = variant.compute_bytes, model.latent_attention
+    query_width = model.heads * (latent.nope_head_dim + latent.rope_head_dim if latent else model.head_size)
+    value_width = model.heads * (latent.value_head_dim if latent else model.head_size)
+    kv_width = 2 * model.kv_head_count * model.head_size if latent is None else query_width + value_width
+    core = (query_width + kv_width + value_width) * c
+    if variant.attention == "flash":
+        return core + 4.0 * model.heads, 0.0
+    softmax = 4.0 if variant.autocast else c
+    scores = c + softmax + (c if softmax != c else 0.0)
+    scores += c + 1 if trains_with_dropout(model) else 0.0
+    return core, model.heads * keys * scores
 
 
 def _norm_bytes(model: Transformer, variant: Variant) -> float:
@@ -159,11 +184,14 @@ def _norm_bytes(model: Transformer, variant: Variant) -> float:
 def _logits(model: Transformer, span: Lengths, variant: Variant) -> float:
     """Bytes of the logits and their gradients at the peak, for one sample.
 
-    Eager cross-entropy holds the logits in the compute format, log-probabilities in fp32, and two fp32 gradients.
+    Eager cross-entropy holds the logits in the compute format, log-probabilities in fp32, and two fp32 gradients;
+    tuned trainers compute the gradient in place of the fp32 logits.
     """
     if model.head not in ("language-model", "masked-language-model"):
         return 0.0
     logits = span.queries(main_stack(model)) * model.vocab / variant.tensor
     if variant.fused_loss:
         return logits * FUSED_LOSS_CHUNK * 2 * variant.compute_bytes
+    if variant.fused:
+        return logits * (variant.compute_bytes + 4.0)
     return logits * (variant.compute_bytes + 12.0)

@@ -88,7 +88,7 @@ def _attention_core(
         forward = Operator(
             "attention.core", Kind.ATTENTION, Phase.FORWARD, layers, flops, Affine(0.0, moved),
             rows=Affine(queries), columns=keys, inner=Affine(float(qk_dim)), batch=Affine(0.0, heads),
-            recompute=Recompute.SELECTIVE,
+            recompute=Recompute.FULL,
         )  # fmt: skip
         yield forward
         if training:

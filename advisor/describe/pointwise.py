@@ -61,7 +61,7 @@ def _both(
     """Yield a memory-bound operator forward and, in training, backward; bytes are for one sample."""
     yield Operator(
         name, kind, Phase.FORWARD, repeat, bytes=Affine(0.0, forward), launches=launches[0],
-        recompute=Recompute.FULL,
+        recompute=Recompute.SELECTIVE,
     )  # fmt: skip
     if training:
         yield Operator(name, kind, Phase.BACKWARD, repeat, bytes=Affine(0.0, backward), launches=launches[1])

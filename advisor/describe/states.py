@@ -38,5 +38,6 @@ def states(inventory: tuple[Weight, ...], variant: Variant, layers: int) -> Stat
         frozen_quantised=quantised,
         largest_tensor=largest,
         largest_unit=max(layered / layers, outside),
+        outside=outside,
         autocast_copies=copies,
     )

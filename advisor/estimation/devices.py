@@ -38,7 +38,7 @@ class DeviceRates:
         multiprocessors: independent units that tiles are dealt to.
         bandwidth: device memory, bytes per second.
         cache_bytes: last-level cache.
-        attention_forward: share of ``matrix_flops`` in fused attention.
+        attention_forward: operations per second of fused attention, which computes in 16 bits at best.
         attention_backward: the same for its backward.
         kernel_s: shortest time of a kernel.
         launch_s: time of the host for one launch.
@@ -149,23 +149,25 @@ def _rates(device: Device, precision: Precision, constants: Constants) -> tuple[
         share = matrix.tensor if by_tensor else matrix.vector
         return tflops * 1e12 * share * sustained(watts, tflops, need, exponent)
 
-    sixteen_bit, _ = matrix_peak_tflops(device, half_precision(device))
+    half, by_tensor = matrix_peak_tflops(device, half_precision(device))
+    half_rate = rate(half, by_tensor)
     if tensor and precision in ("fp8", "int8"):
-        flops = rate(sixteen_bit, True) * (peak / sixteen_bit) * matrix.eight_bit
+        flops = half_rate * (peak / half) * matrix.eight_bit
     elif tensor and precision == "fp4":
-        flops = rate(sixteen_bit, True) * (peak / sixteen_bit) * matrix.four_bit
+        flops = half_rate * (peak / half) * matrix.four_bit
     elif tensor and precision == "tf32":
-        flops = rate(sixteen_bit, True) * (peak / sixteen_bit)
+        flops = half_rate * (peak / half)
     else:
         flops = rate(peak, tensor)
+    attention = min(flops, half_rate)
     return (
         flops,
         rate(device.compute.fp32_tflops, False),
         device.compute.multiprocessors or ASSUMED_MULTIPROCESSORS,
         device.memory.bandwidth_gb_s * 1e9 * own.bandwidth,
         (device.compute.l2_mib or 0.0) * 2**20,
-        own.attention_forward,
-        own.attention_backward,
+        attention * own.attention_forward,
+        attention * own.attention_backward,
         own.kernel_us * 1e-6,
         own.launch_us * 1e-6,
         peak * 1e12,

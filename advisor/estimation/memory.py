@@ -62,17 +62,23 @@ def training_memory(
 
     ZeRO-1 divides the optimizer's state and master copy, ZeRO-2 the gradients too, ZeRO-3 and FSDP the parameters too
     (Rajbhandari et al. 2020, section 5); what they gather is a temporary. Pipeline stages hold a share of the layers
-    and, under a one-forward-one-backward schedule, activations of as many micro-batches as there are stages, so the
-    first stage keeps as much as the whole model would.
+    (one of them also the embedding or the head) and, under a one-forward-one-backward schedule, activations of as many
+    micro-batches as there are stages, so the first stage keeps as much as the whole model would.
     """
     held = description.states
     strategy, shards, stages = layout.strategy, layout.shards, layout.pipeline
     sharded = strategy == "fsdp"
-    trainable = held.trainable / stages
+
+    def on_a_stage(elements: float) -> float:
+        whole = min(held.outside, elements)
+        return (elements - whole) / stages + whole
+
+    trainable = on_a_stage(held.trainable)
     parameter_shards = shards if sharded else 1
     gradient_shards = shards if strategy in ("zero2", "fsdp") else 1
     master_shards = shards if strategy in ("zero1", "zero2", "fsdp") else 1
-    frozen = (held.frozen * precisions.frozen + held.frozen_quantised * precisions.quantised) / stages
+    frozen = on_a_stage(held.frozen) * precisions.frozen
+    frozen += held.frozen_quantised / stages * precisions.quantised
     copies = trainable * precisions.compute / parameter_shards
     if precisions.compute and not sharded:
         master = trainable * precisions.trainable / master_shards
@@ -88,7 +94,7 @@ def training_memory(
             * max(precisions.compute, 2.0 if precisions.trainable > 2 else precisions.trainable)
         )
         gathered += held.largest_unit * precisions.gradient
-    optimizer_peak = precisions.optimizer_temporary * held.trainable / stages / master_shards
+    optimizer_peak = precisions.optimizer_temporary * trainable / master_shards
 
     micro = micro_batches[:, None]
     saved = _by_checkpointing(description.saved, micro_batches) * constants.activation_slack

@@ -1,8 +1,7 @@
 """Communication between GPUs: what a collective costs, and how much of it shows.
 
 Ring algorithms (Patarasuk and Yuan 2009): an all-reduce of S bytes over n GPUs moves 2 S (n - 1) / n through each link,
-a gather or scatter half of that. Cards that reach each other only through the host's memory share its bandwidth, so
-each gets less the more of them there are.
+a gather or scatter half of that. Cards on PCIe share the host's root complex, so each gets less the more there are.
 """
 
 from __future__ import annotations
@@ -27,8 +26,10 @@ class Links:
     between: Floats
     latency_s: float
     node_latency_s: float
-    peer: np.ndarray
-    """True where GPUs reach each other without the host."""
+    switched: np.ndarray
+    """True where each GPU of a node keeps its bandwidth whatever the others do (NVLink, Infinity Fabric)."""
+    bridged: Floats
+    """One-way bandwidth of a pair of cards that an NVLink bridge joins; 0 where there is none. More cards use PCIe."""
 
 
 def links(devices: Sequence[Device], constants: NetworkConstants) -> Links:
@@ -39,18 +40,21 @@ def links(devices: Sequence[Device], constants: NetworkConstants) -> Links:
         between=np.array([constants.node_gb_s[device.segment] * 1e9 for device in devices]),
         latency_s=constants.latency_us * 1e-6,
         node_latency_s=constants.node_latency_us * 1e-6,
-        peer=np.array([row[1] for row in rows], dtype=bool),
+        switched=np.array([row[1] for row in rows], dtype=bool),
+        bridged=np.array([row[2] for row in rows]),
     )
 
 
-def _inside(device: Device, constants: NetworkConstants) -> tuple[float, bool]:
-    if device.links.nvlink_gb_s:
-        return device.links.nvlink_gb_s / 2 * 1e9 * constants.nvlink_share, True
+def _inside(device: Device, constants: NetworkConstants) -> tuple[float, bool, float]:
+    """Return (bandwidth among the GPUs of a node, whether each has its own, bandwidth of a bridged pair)."""
+    nvlink = (device.links.nvlink_gb_s or 0.0) / 2 * 1e9 * constants.nvlink_share
+    if nvlink and device.segment == "datacenter" and "PCIe" not in (device.board.form_factor or ""):
+        return nvlink, True, 0.0
     lanes = device.links.pcie_lanes or 8
     generation = str(device.links.pcie_generation or 3)
     line = constants.pcie_lane_gb_s[generation] * lanes * 1e9
     staged = device.segment in ("consumer", "laptop", "embedded")
-    return line * (constants.pcie_staged_share if staged else constants.pcie_share), not staged
+    return line * (constants.pcie_staged_share if staged else constants.pcie_share), False, nvlink
 
 
 def gather_time(size: float | Floats, count: int, link: Links, *, spread: int | None = None) -> Floats:
@@ -68,7 +72,9 @@ def gather_time(size: float | Floats, count: int, link: Links, *, spread: int | 
         )
     crossing = count * (spread or 1) > GPUS_PER_NODE
     members = min(count * (spread or 1), GPUS_PER_NODE)
-    inside = np.where(link.peer, link.inside, link.inside * 2 / members)
+    inside = np.where(link.switched, link.inside, link.inside * 2 / members)
+    if members == 2:
+        inside = np.maximum(inside, link.bridged)
     bandwidth = np.minimum(inside, link.between) if crossing else inside
     latency = (link.node_latency_s if crossing else link.latency_s) * np.log2(count)
     share = (count - 1) / count

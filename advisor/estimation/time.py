@@ -97,8 +97,8 @@ def _attention_times(
     keys = table.columns[rows]
     reach = keys / (keys + kernel.attention_half_length)
     backward = table.phase[rows] == Phase.BACKWARD
-    share = np.where(backward[:, None], rates.attention_backward[None, :], rates.attention_forward[None, :])
-    rate = rates.matrix_flops[None, :] * share * reach[:, None]
+    full = np.where(backward[:, None], rates.attention_backward[None, :], rates.attention_forward[None, :])
+    rate = full * reach[:, None]
     return np.asarray(flops[:, None, :] / rate[:, :, None])
 
 
