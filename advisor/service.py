@@ -6,20 +6,17 @@ touches the network.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import BaseModel
-
-from advisor import documents
-from advisor.answers import PriceTags, described, estimate_document, memory_document, time_spread
+from advisor.alternatives import MORE_GPUS, changes
+from advisor.answers import PriceTags, estimate_document, memory_document, time_spread
 from advisor.candidates import Candidate, candidates
 from advisor.catalog import load_devices, name_index
 from advisor.describe.huggingface import transformer_from_config
-from advisor.describe.named import NamedModel, list_models, load_named
-from advisor.describe.weights import active_parameter_count, parameter_count
+from advisor.describe.named import list_models, load_named
 from advisor.documents import (
     CompareAnswer,
     EstimateAnswer,
@@ -29,9 +26,6 @@ from advisor.documents import (
     GpuAnswer,
     GpuDocument,
     ModelAnswer,
-    ModelDocument,
-    PickDocument,
-    RatioDocument,
     RecommendAnswer,
     RecommendationDocument,
     WhatIfDocument,
@@ -39,13 +33,13 @@ from advisor.documents import (
 from advisor.economics import Prices
 from advisor.efficiency import load_constants
 from advisor.errors import ExternalError, InputError
-from advisor.estimation.devices import available_bytes, constants_of
+from advisor.estimation.devices import constants_of
 from advisor.estimation.network import GPUS_PER_NODE
 from advisor.evidence import Measurement, compared, load_measurements, nearest
 from advisor.execution import Constants
 from advisor.hardware import Device, NameIndex
 from advisor.plan import counts
-from advisor.prices import PriceBook, PriceRecord, load_prices
+from advisor.prices import PriceBook, load_prices
 from advisor.problem import Problem, Subject, Team, problem_of, refusal, teams
 from advisor.ranking import (
     EXPLANATIONS,
@@ -61,15 +55,17 @@ from advisor.ranking import (
     refused,
     relaxations,
 )
-from advisor.units import GIB, format_duration, format_money
+from advisor.schemas import schema
+from advisor.units import GIB
+from advisor.views import about, gpu_document, model_document, pick_document, ratio_document, reasons
 from advisor.workload import Workload
 from advisor.yaml_io import data_root, read_yaml
+
+__all__ = ["Advisor", "open_advisor", "schema"]
 
 LARGEST_COUNT = 512
 """Where a datacenter GPU does not fit in one node and the user sets no limit, whole nodes up to this many are tried."""
 
-
-MORE_GPUS = "of these GPUs"
 
 EVIDENCE_SHOWN = 3
 """Published runs shown beside an estimate."""
@@ -163,14 +159,14 @@ class Advisor:
             objective_explained=EXPLANATIONS[objective],
             recommendations=rows,
             picks=tuple(
-                _pick(problem, label, row, ranking.index(row) + 1)
+                pick_document(problem, label, row, ranking.index(row) + 1)
                 for label, row in picks(ranking, constraints)
             ),
             shown=len(rows),
             qualified=len(ranking),
             excluded=(*excluded_documents(refusals, shown), *excluded),
             relax=() if ranking else tuple(relaxations(refusals, constraints)),
-            warnings=_about(problem),
+            warnings=about(problem),
         )
 
     def estimate(
@@ -190,7 +186,7 @@ class Advisor:
         return EstimateAnswer(
             workload=_plain(workload),
             estimates=tuple(self._estimates(problem, gpus, count)),
-            warnings=_about(problem),
+            warnings=about(problem),
         )
 
     def compare(self, workload: Workload, *, gpus: Sequence[str], count: int | None = None) -> CompareAnswer:
@@ -204,8 +200,8 @@ class Advisor:
         return CompareAnswer(
             workload=_plain(workload),
             estimates=rows,
-            ratios=tuple(_ratio(row, rows[0]) for row in rows),
-            warnings=_about(problem),
+            ratios=tuple(ratio_document(row, rows[0]) for row in rows),
+            warnings=about(problem),
         )
 
     def gpus(self, query: str | None = None) -> GpuAnswer:
@@ -217,7 +213,7 @@ class Advisor:
                 (device.id, device.name, device.architecture, device.vendor, device.segment, device.kind)
             ).lower()
             if all(word in text for word in words):
-                found.append(self._gpu_document(device))
+                found.append(self._listed(device))
         return GpuAnswer(gpus=tuple(found))
 
     def gpu(self, name: str) -> GpuAnswer:
@@ -227,15 +223,19 @@ class Advisor:
             InputError: the name means no device, or several.
         """
         device = self._device(name)
-        document = self._gpu_document(device)
+        document = self._listed(device)
         entry = device.model_dump(mode="json", exclude_none=True, exclude={"origin", "overrides"})
         return GpuAnswer(gpus=(document.model_copy(update={"entry": entry}),))
+
+    def _listed(self, device: Device) -> GpuDocument:
+        buy, rent = self.prices.buy_price(device.id), self.prices.rent_price(device.id)
+        return gpu_document(device, buy, rent, self.constants)
 
     def models(self, query: str | None = None) -> ModelAnswer:
         """List the shipped models whose name, family or kind contain every word of ``query``."""
         words = (query or "").lower().split()
         found = [
-            _model_document(model, dimensions=False)
+            model_document(model, dimensions=False)
             for model in list_models(self._root)
             if all(
                 word in " ".join((model.name, model.family, model.transformer.kind, *model.aliases))
@@ -250,7 +250,7 @@ class Advisor:
         Raises:
             InputError: no shipped model has this name.
         """
-        return ModelAnswer(models=(_model_document(load_named(self._root, name), dimensions=True),))
+        return ModelAnswer(models=(model_document(load_named(self._root, name), dimensions=True),))
 
     def _time_factor(self, problem: Problem) -> Callable[[Candidate], float]:
         """Return how much longer than estimated an answer counts as taking: its spread, and its platform's gaps."""
@@ -434,7 +434,7 @@ class Advisor:
             estimate = estimate.model_copy(update={"cost": cost})
         fields = {name: getattr(estimate, name) for name in type(estimate).model_fields}
         return RecommendationDocument(
-            **fields, rank=place, pareto=row.pareto, reasons=_reasons(problem, row, estimate)
+            **fields, rank=place, pareto=row.pareto, reasons=reasons(problem, row, estimate)
         )
 
     def _estimates(
@@ -484,7 +484,7 @@ class Advisor:
 
     def _would_fit(self, problem: Problem, device: Device, count: int) -> Iterator[WhatIfDocument]:
         """Yield changes under which the job would fit, gentlest first."""
-        for change, update, number in _changes(problem.workload, count):
+        for change, update, number in changes(problem.workload, count):
             workload = problem.workload.model_copy(update=update)
             other = problem_of(workload, problem.subject)
             if refusal(other, device):
@@ -495,65 +495,10 @@ class Advisor:
                 if change.endswith(MORE_GPUS):
                     return
 
-    def _gpu_document(self, device: Device) -> GpuDocument:
-        buy, rent = self.prices.buy_price(device.id), self.prices.rent_price(device.id)
-        rates = {
-            rate.format.value: rate.tflops
-            for rate in (device.tensor.rates if device.tensor else ())
-            if rate.accumulate in ("fp32", "int32")
-        }
-        return GpuDocument(
-            id=device.id,
-            name=device.name,
-            kind=device.kind,
-            vendor=device.vendor,
-            architecture=device.architecture,
-            segment=device.segment,
-            released=device.released,
-            memory_gib=device.memory.size_gib,
-            available_gib=available_bytes(device, self.constants) / GIB,
-            bandwidth_gb_s=device.memory.bandwidth_gb_s,
-            fp32_tflops=device.compute.fp32_tflops,
-            tensor_tflops=rates,
-            tdp_w=device.board.tdp_w,
-            purchase_usd=buy.price_usd if buy else None,
-            purchase_price=described(buy),
-            rent_usd_per_gpu_h=rent.price_usd if rent else None,
-            rent_price=described(rent),
-            origin=device.origin,
-            overrides=device.overrides,
-        )
-
 
 def open_advisor(catalog_folders: Sequence[Path] = ()) -> Advisor:
     """Return an advisor over the shipped catalog and the given folders."""
     return Advisor(catalog_folders)
-
-
-SCHEMAS: Mapping[str, type[BaseModel]] = {
-    "workload": Workload,
-    "estimate": EstimateAnswer,
-    "recommend": RecommendAnswer,
-    "compare": CompareAnswer,
-    "gpu": GpuAnswer,
-    "model": ModelAnswer,
-    "price": PriceRecord,
-}
-
-
-def schema(kind: str) -> dict[str, Any]:
-    """Return the JSON Schema of a document.
-
-    Raises:
-        InputError: there is no such document.
-    """
-    if kind not in SCHEMAS:
-        raise InputError("no such document", value=kind, accepted=", ".join(SCHEMAS))
-    model = SCHEMAS[kind]
-    mode: Literal["serialization", "validation"] = "validation"
-    if issubclass(model, documents.Document):
-        mode = "serialization"
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **model.model_json_schema(mode=mode)}
 
 
 def _plain(workload: Workload) -> dict[str, Any]:
@@ -576,121 +521,3 @@ def _from_config(place: str) -> Subject:
     except InputError as error:
         raise error.located(source=place) from None
     return Subject(transformer, path.parent.name or path.stem, str(config.get("model_type", "custom")))
-
-
-def _about(problem: Problem) -> tuple[str, ...]:
-    model = problem.subject.transformer
-    total, active = parameter_count(model), active_parameter_count(model)
-    text = f"{problem.subject.name}: {total:,} parameters"
-    if active < 0.99 * total and model.experts:
-        text += f", {active:,} active for each token (all of them are held in memory)"
-    return (text,)
-
-
-def _model_document(model: NamedModel, *, dimensions: bool) -> ModelDocument:
-    return ModelDocument(
-        name=model.name,
-        family=model.family,
-        kind="mixture of experts" if model.transformer.experts else model.transformer.kind,
-        parameters=model.parameters,
-        active_parameters=active_parameter_count(model.transformer),
-        parameters_source=model.parameters_source,
-        sequence_length=model.sequence_length,
-        aliases=model.aliases,
-        dimensions=model.transformer.model_dump(mode="json", exclude_unset=True) if dimensions else None,
-    )
-
-
-def _ratio(row: EstimateDocument, first: EstimateDocument) -> RatioDocument:
-    def over(own: float | None, other: float | None) -> float | None:
-        return own / other if own is not None and other else None
-
-    speed = None
-    if row.samples_per_s and first.samples_per_s:
-        speed = row.samples_per_s.value / first.samples_per_s.value
-    energy = over(
-        row.energy_kwh.value if row.energy_kwh else None, first.energy_kwh.value if first.energy_kwh else None
-    )
-    return RatioDocument(
-        gpu=row.gpu,
-        count=row.count,
-        speed=speed,
-        memory=over(row.memory.required_gib.value, first.memory.required_gib.value),
-        energy=energy,
-        total_cost=over(row.cost.total_usd, first.cost.total_usd),
-    )
-
-
-def _pick(problem: Problem, label: str, row: Ranked, place: int) -> PickDocument:
-    candidate, whole_job = row.candidate, problem.samples is not None
-    return PickDocument(
-        label=label,
-        gpu=candidate.device.id,
-        name=candidate.device.name,
-        count=candidate.count,
-        total_time_h=candidate.hours if whole_job else None,
-        purchase_usd=candidate.costs.purchase,
-        rent_usd=candidate.costs.rent if whole_job else None,
-        rank=place,
-    )
-
-
-def _reasons(problem: Problem, row: Ranked, estimate: EstimateDocument) -> tuple[str, ...]:
-    """Return in words what speaks for an answer."""
-    memory, found = estimate.memory, []
-    plan = estimate.plan
-    how = f"micro-batch {plan.micro_batch} in {plan.precision}"
-    if plan.checkpointing != "none":
-        how += f", {plan.checkpointing} checkpointing"
-    if plan.sharding.strategy != "none":
-        how += f", {plan.sharding.strategy} over {plan.sharding.data}"
-    if plan.sharding.tensor * plan.sharding.pipeline > 1:
-        how += f", tensor {plan.sharding.tensor}, pipeline {plan.sharding.pipeline}"
-    found.append(f"{how}: {memory.required_gib.value:.1f} of {memory.available_gib:.1f} GiB on each GPU")
-    if row.way == "rent" and estimate.cost.rent_usd is not None:
-        rate = estimate.cost.rent_usd_per_gpu_h
-        found.append(
-            f"renting costs {format_money(estimate.cost.rent_usd)} at {format_money(rate)} a GPU and hour"
-        )
-    elif row.way == "buy" and estimate.cost.owned_usd is not None:
-        found.append(
-            f"buying costs {format_money(estimate.cost.purchase_usd)}; this job's share with power is "
-            f"{format_money(estimate.cost.owned_usd)}"
-        )
-    if estimate.cost.break_even_h is not None:
-        found.append(
-            f"buying pays after {format_duration(estimate.cost.break_even_h)} of use instead of renting"
-        )
-    if row.pareto:
-        found.append("no other answer is both faster and cheaper")
-    if estimate.bottleneck:
-        found.append(f"limited by {estimate.bottleneck}")
-    return tuple(found)
-
-
-def _changes(workload: Workload, count: int) -> Iterator[tuple[str, dict[str, Any], int]]:
-    """Yield (words, update of the workload, count) of changes that save memory."""
-    free: dict[str, Any] = {}
-    if workload.batch.micro != "auto":
-        free["batch"] = workload.batch.model_copy(update={"micro": "auto"})
-        yield "a smaller micro-batch", dict(free), count
-    if workload.checkpointing in ("none", "selective") and workload.effective_task != "inference":
-        free["checkpointing"] = "full"
-        yield (
-            "full checkpointing" + (" and a smaller micro-batch" if "batch" in free else ""),
-            dict(free),
-            count,
-        )
-    if workload.effective_task == "inference":
-        for precision in ("int8", "int4"):
-            yield f"{precision} weights", {"precision": precision}, count
-    elif workload.method == "full":
-        yield "master_weights: none", free | {"master_weights": "none"}, count
-        for method in ("lora", "qlora"):
-            yield f"method: {method}", free | {"method": method, "task": "finetune"}, count
-    elif workload.method == "lora":
-        yield "method: qlora", free | {"method": "qlora"}, count
-    if isinstance(workload.sharding, str):
-        for more in (2, 4, 8, 16, 32, 64):
-            if more > count:
-                yield f"{more} {MORE_GPUS}", free | {"sharding": "auto"}, more

@@ -141,8 +141,10 @@ def _layer(model: Transformer, variant: Variant, inputs: Mapping[str, bool], key
 def _adapter_inputs(
     model: Transformer, variant: Variant, inputs: Mapping[str, bool], channels: float
 ) -> float:
-    """Return what adapters keep for one token beside the input counted already: the mask of their dropout, and under a
-    quantised base the input before dropout, which the base's own backward keeps.
+    """Return what adapters keep for one token beside the input counted already.
+
+    That is the mask of their dropout and, on a quantised base, the input before dropout, which the base's own backward
+    keeps.
     """
     each = 1.0 + (variant.compute_bytes if variant.quantised else 0.0)
     groups = (

@@ -1,0 +1,142 @@
+"""Small documents and the words in them: devices, models, ratios, picks, reasons."""
+
+from __future__ import annotations
+
+from advisor.answers import described
+from advisor.describe.named import NamedModel
+from advisor.describe.weights import active_parameter_count, parameter_count
+from advisor.documents import EstimateDocument, GpuDocument, ModelDocument, PickDocument, RatioDocument
+from advisor.estimation.devices import available_bytes
+from advisor.execution import Constants
+from advisor.hardware import Device
+from advisor.prices import PriceRecord
+from advisor.problem import Problem
+from advisor.ranking import Ranked
+from advisor.units import GIB, format_duration, format_money
+
+
+def gpu_document(
+    device: Device, buy: PriceRecord | None, rent: PriceRecord | None, constants: Constants
+) -> GpuDocument:
+    """Return one device as the list of devices shows it."""
+    rates = {
+        rate.format.value: rate.tflops
+        for rate in (device.tensor.rates if device.tensor else ())
+        if rate.accumulate in ("fp32", "int32")
+    }
+    return GpuDocument(
+        id=device.id,
+        name=device.name,
+        kind=device.kind,
+        vendor=device.vendor,
+        architecture=device.architecture,
+        segment=device.segment,
+        released=device.released,
+        memory_gib=device.memory.size_gib,
+        available_gib=available_bytes(device, constants) / GIB,
+        bandwidth_gb_s=device.memory.bandwidth_gb_s,
+        fp32_tflops=device.compute.fp32_tflops,
+        tensor_tflops=rates,
+        tdp_w=device.board.tdp_w,
+        purchase_usd=buy.price_usd if buy else None,
+        purchase_price=described(buy),
+        rent_usd_per_gpu_h=rent.price_usd if rent else None,
+        rent_price=described(rent),
+        origin=device.origin,
+        overrides=device.overrides,
+    )
+
+
+def model_document(model: NamedModel, *, dimensions: bool) -> ModelDocument:
+    """Return one shipped model as the list of models shows it."""
+    return ModelDocument(
+        name=model.name,
+        family=model.family,
+        kind="mixture of experts" if model.transformer.experts else model.transformer.kind,
+        parameters=model.parameters,
+        active_parameters=active_parameter_count(model.transformer),
+        parameters_source=model.parameters_source,
+        sequence_length=model.sequence_length,
+        aliases=model.aliases,
+        dimensions=model.transformer.model_dump(mode="json", exclude_unset=True) if dimensions else None,
+    )
+
+
+def about(problem: Problem) -> tuple[str, ...]:
+    """Return in a line what model was asked about."""
+    model = problem.subject.transformer
+    total, active = parameter_count(model), active_parameter_count(model)
+    text = f"{problem.subject.name}: {total:,} parameters"
+    if active < 0.99 * total and model.experts:
+        text += f", {active:,} active for each token (all of them are held in memory)"
+    return (text,)
+
+
+def ratio_document(row: EstimateDocument, first: EstimateDocument) -> RatioDocument:
+    """Return an estimate relative to another."""
+
+    def over(own: float | None, other: float | None) -> float | None:
+        return own / other if own is not None and other else None
+
+    speed = None
+    if row.samples_per_s and first.samples_per_s:
+        speed = row.samples_per_s.value / first.samples_per_s.value
+    energy = over(
+        row.energy_kwh.value if row.energy_kwh else None, first.energy_kwh.value if first.energy_kwh else None
+    )
+    return RatioDocument(
+        gpu=row.gpu,
+        count=row.count,
+        speed=speed,
+        memory=over(row.memory.required_gib.value, first.memory.required_gib.value),
+        energy=energy,
+        total_cost=over(row.cost.total_usd, first.cost.total_usd),
+    )
+
+
+def pick_document(problem: Problem, label: str, row: Ranked, place: int) -> PickDocument:
+    """Return an answer that is asked for by name."""
+    candidate, whole_job = row.candidate, problem.samples is not None
+    return PickDocument(
+        label=label,
+        gpu=candidate.device.id,
+        name=candidate.device.name,
+        count=candidate.count,
+        total_time_h=candidate.hours if whole_job else None,
+        purchase_usd=candidate.costs.purchase,
+        rent_usd=candidate.costs.rent if whole_job else None,
+        rank=place,
+    )
+
+
+def reasons(problem: Problem, row: Ranked, estimate: EstimateDocument) -> tuple[str, ...]:
+    """Return in words what speaks for an answer."""
+    memory, found = estimate.memory, []
+    plan = estimate.plan
+    how = f"micro-batch {plan.micro_batch} in {plan.precision}"
+    if plan.checkpointing != "none":
+        how += f", {plan.checkpointing} checkpointing"
+    if plan.sharding.strategy != "none":
+        how += f", {plan.sharding.strategy} over {plan.sharding.data}"
+    if plan.sharding.tensor * plan.sharding.pipeline > 1:
+        how += f", tensor {plan.sharding.tensor}, pipeline {plan.sharding.pipeline}"
+    found.append(f"{how}: {memory.required_gib.value:.1f} of {memory.available_gib:.1f} GiB on each GPU")
+    if row.way == "rent" and estimate.cost.rent_usd is not None:
+        rate = estimate.cost.rent_usd_per_gpu_h
+        found.append(
+            f"renting costs {format_money(estimate.cost.rent_usd)} at {format_money(rate)} a GPU and hour"
+        )
+    elif row.way == "buy" and estimate.cost.owned_usd is not None:
+        found.append(
+            f"buying costs {format_money(estimate.cost.purchase_usd)}; this job's share with power is "
+            f"{format_money(estimate.cost.owned_usd)}"
+        )
+    if estimate.cost.break_even_h is not None:
+        found.append(
+            f"buying pays after {format_duration(estimate.cost.break_even_h)} of use instead of renting"
+        )
+    if row.pareto:
+        found.append("no other answer is both faster and cheaper")
+    if estimate.bottleneck:
+        found.append(f"limited by {estimate.bottleneck}")
+    return tuple(found)
