@@ -23,7 +23,7 @@ from advisor.economics import hours_of_use
 from advisor.estimation.devices import DeviceRates, constants_of
 from advisor.estimation.interval import combined
 from advisor.estimation.network import GPUS_PER_NODE
-from advisor.estimation.time import MATRIX_KINDS, row_times
+from advisor.estimation.time import MATRIX_KINDS, memory_times, row_times
 from advisor.execution import CHECKPOINTING, Constants
 from advisor.operators import Kind, OperatorTable, Phase, Recompute
 from advisor.plan import is_compact
@@ -129,61 +129,85 @@ def _one_device(rates: DeviceRates, index: int) -> DeviceRates:
     return DeviceRates(*(getattr(rates, name)[index : index + 1] for name in rates.__slots__))
 
 
+@dataclass(frozen=True, slots=True)
+class _Seconds:
+    """Seconds by kind of operator: of one micro-batch with its recomputation, and of the optimizer step."""
+
+    step: dict[str, float]
+    once: dict[str, float]
+    streaming: float
+    """The part of ``step`` in matrix products that wait for memory."""
+
+
 def _kernel_seconds(
     table: OperatorTable, candidate: Candidate, micro_batch: float, constants: Constants
-) -> tuple[dict[str, float], dict[str, float]]:
-    """Return seconds by kind of one micro-batch (recomputation included), and of the optimizer step."""
+) -> _Seconds:
     rates = _one_device(candidate.team.search.group.rates, candidate.index)
-    seconds = row_times(table, rates, np.array([micro_batch]), constants.kernel)[:, 0, 0]
+    sizes = np.array([micro_batch])
+    seconds = row_times(table, rates, sizes, constants.kernel)[:, 0, 0]
+    memory = memory_times(table, rates, sizes, constants.kernel)[:, 0, 0]
     level = CHECKPOINTING.index(candidate.checkpointing)
     again = [
         np.zeros(len(table), dtype=bool),
         table.recompute == Recompute.SELECTIVE,
         table.recompute != Recompute.NEVER,
     ][level]
+    running = np.where(table.phase == Phase.OPTIMIZER, 0.0, 1.0) + again
     step: dict[str, float] = {}
     once: dict[str, float] = {}
     for kind in np.unique(table.kind):
         chosen = table.kind == kind
-        step[Kind(kind).label] = float(
-            seconds[chosen & (table.phase != Phase.OPTIMIZER)].sum() + seconds[chosen & again].sum()
-        )
+        step[Kind(kind).label] = float((seconds * running)[chosen].sum())
         once[Kind(kind).label] = float(seconds[chosen & (table.phase == Phase.OPTIMIZER)].sum())
-    return step, once
+    waiting = np.isin(table.kind, MATRIX_KINDS) & (memory >= seconds)
+    return _Seconds(step, once, float((seconds * running)[waiting].sum()))
 
 
-def breakdown(problem: Problem, candidate: Candidate, constants: Constants) -> tuple[BreakdownDocument, ...]:
-    """Return the time of one step by kind of operator; the rest is launching, network or bubble."""
+def breakdown(
+    problem: Problem, candidate: Candidate, constants: Constants
+) -> tuple[tuple[BreakdownDocument, ...], float]:
+    """Return the time of one step by kind of operator, and the share of it in products that wait for memory.
+
+    What no kernel explains is launching, the network or a bubble.
+    """
     group, layout = candidate.team.search.group, candidate.layout
     table = group.describe(layout.tensor, is_compact(layout) if problem.training else False).table
     total: dict[str, float] = {}
-    if problem.training:
-        steps = candidate.samples / (candidate.micro_batch * layout.data)
-        step, once = _kernel_seconds(table, candidate, candidate.micro_batch, constants)
-        for label, seconds in step.items():
-            value = steps * seconds + once[label] / layout.shards
-            total[label] = value * group.time_factor / layout.pipeline
-    else:
-        per_replica = candidate.micro_batch / layout.data
-        passes = [(table, 1.0)]
-        if group.decode is not None:
-            passes.append((group.decode(layout.tensor).table, float(group.new_tokens)))
-        for each, weight in passes:
-            for label, seconds in _kernel_seconds(each, candidate, per_replica, constants)[0].items():
-                total[label] = total.get(label, 0.0) + weight * seconds * group.time_factor
+    streaming = 0.0
+    for each, times in _passes(problem, candidate, table):
+        micro = candidate.micro_batch if problem.training else candidate.micro_batch / layout.data
+        found = _kernel_seconds(each, candidate, micro, constants)
+        scale = group.time_factor / layout.pipeline
+        for label, seconds in found.step.items():
+            value = times * seconds + found.once[label] / layout.shards
+            total[label] = total.get(label, 0.0) + value * scale
+        streaming += times * found.streaming * scale
     rest = candidate.step_s - sum(total.values())
     if rest > 0.001 * candidate.step_s:
         total["communication and launches" if candidate.count > 1 else "kernel launches"] = rest
-    found = [
+    rows = [
         BreakdownDocument(kind=label, time_s=seconds, share=min(seconds / candidate.step_s, 1.0))
         for label, seconds in total.items()
         if seconds > 0.0005 * candidate.step_s
     ]
-    return tuple(sorted(found, key=lambda row: -row.time_s))
+    return tuple(sorted(rows, key=lambda row: -row.time_s)), streaming / candidate.step_s
 
 
-def bottleneck(candidate: Candidate, rows: Sequence[BreakdownDocument]) -> str:
-    """Return in words what limits the speed."""
+def _passes(
+    problem: Problem, candidate: Candidate, table: OperatorTable
+) -> list[tuple[OperatorTable, float]]:
+    """Return the tables that one step runs through, with how many times."""
+    group, layout = candidate.team.search.group, candidate.layout
+    if problem.training:
+        return [(table, candidate.samples / (candidate.micro_batch * layout.data))]
+    passes = [(table, 1.0)]
+    if group.decode is not None:
+        passes.append((group.decode(layout.tensor).table, float(group.new_tokens)))
+    return passes
+
+
+def bottleneck(candidate: Candidate, rows: Sequence[BreakdownDocument], streaming: float) -> str:
+    """Return in words what limits the speed; ``streaming`` is the share of products that wait for memory."""
     shares = {row.kind: row.share for row in rows}
     waiting = shares.get("communication and launches", 0.0)
     launches = shares.get("kernel launches", 0.0)
@@ -193,12 +217,15 @@ def bottleneck(candidate: Candidate, rows: Sequence[BreakdownDocument]) -> str:
         return f"communication between GPUs and pipeline bubbles ({waiting:.0%} of the step)"
     labels = {kind.label for kind in MATRIX_KINDS}
     matrix = sum(share for kind, share in shares.items() if kind in labels)
+    if streaming >= LOAD_SHARE_FOR_BOUND:
+        return f"memory bandwidth: reading the weights and the cache ({streaming:.0%} of the step)"
     if matrix >= LOAD_SHARE_FOR_BOUND:
         attention = shares.get("attention", 0.0)
         if attention > matrix / 2:
             return f"attention ({attention:.0%} of the step)"
         return f"matrix products ({matrix:.0%} of the step)"
-    return f"memory bandwidth: operators that move more than they compute ({1 - matrix - waiting:.0%} of the step)"
+    rest = 1 - matrix - waiting - launches
+    return f"memory bandwidth: operators that move more than they compute ({rest:.0%} of the step)"
 
 
 def cost_document(candidate: Candidate, tags: PriceTags, *, whole_job: bool) -> CostDocument:
@@ -257,7 +284,7 @@ def estimate_document(
     description = group.describe(layout.tensor, is_compact(layout) if problem.training else False)
     samples_per_s = step.inverse(candidate.samples)
     total = None if problem.samples is None else step.scaled(problem.samples / candidate.samples / 3600)
-    rows = breakdown(problem, candidate, constants)
+    rows, streaming = breakdown(problem, candidate, constants)
     tokens = description.tokens_per_sample + (group.new_tokens if problem.generates else 0)
     peak = float(group.rates.peak_flops[candidate.index])
     flops = description.table.flops(candidate.micro_batch) * candidate.samples / candidate.micro_batch
@@ -274,7 +301,7 @@ def estimate_document(
         else min(1.0, flops * layout.tensor / (candidate.step_s * peak * candidate.count)),
         power_w=candidate.power_w,
         energy_kwh=None if total is None else total.scaled(candidate.power_w / 1000),
-        bottleneck=bottleneck(candidate, rows),
+        bottleneck=bottleneck(candidate, rows, streaming),
         breakdown=rows,
     )
 
@@ -304,8 +331,10 @@ def _assumptions(problem: Problem, candidate: Candidate) -> list[str]:
         found.append("the loss holds the whole logits (software.fused_loss: true if yours does not)")
     if candidate.count > GPUS_PER_NODE:
         found.append(f"nodes of {GPUS_PER_NODE} GPUs with the usual network of their segment")
-    if workload.software.trainer == "common":
-        found.append("a common trainer on current PyTorch, not a tuned one")
+    if not problem.training:
+        found.append("a serving engine that replays recorded kernel graphs (vLLM, TensorRT-LLM, llama.cpp)")
+    elif workload.software.trainer == "common":
+        found.append("a common trainer on current PyTorch, not a tuned one (software.trainer: tuned)")
     economics = workload.economics
     found.append(
         f"electricity ${economics.electricity_usd_per_kwh:g}/kWh, PUE {economics.pue:g}; bought hardware works "

@@ -178,6 +178,9 @@ class PickDocument(Model):
     total_time_h: float | None
     purchase_usd: float | None
     rent_usd: float | None
+    """Renting the GPUs for this job."""
+    rent_usd_per_h: float | None
+    """Renting all these GPUs for an hour."""
     rank: int
 
 

@@ -122,6 +122,8 @@ class Links(Model):
     pcie_generation: int | None = None
     pcie_lanes: int | None = None
     nvlink_gb_s: float | None = Field(default=None, ge=0)
+    nvlink_domain: int = Field(default=8, ge=2)
+    """GPUs that reach each other at ``nvlink_gb_s``: 8 in the usual node, 72 in an NVL72 rack."""
 
 
 class Identifiers(Model):

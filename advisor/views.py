@@ -12,7 +12,7 @@ from advisor.hardware import Device
 from advisor.prices import PriceRecord
 from advisor.problem import Problem
 from advisor.ranking import Ranked
-from advisor.units import GIB, format_duration, format_money
+from advisor.units import GIB, format_money
 
 
 def gpu_document(
@@ -105,13 +105,14 @@ def pick_document(problem: Problem, label: str, row: Ranked, place: int) -> Pick
         total_time_h=candidate.hours if whole_job else None,
         purchase_usd=candidate.costs.purchase,
         rent_usd=candidate.costs.rent if whole_job else None,
+        rent_usd_per_h=None if candidate.costs.rent is None else candidate.costs.rent / candidate.hours,
         rank=place,
     )
 
 
 def reasons(problem: Problem, row: Ranked, estimate: EstimateDocument) -> tuple[str, ...]:
     """Return in words what speaks for an answer."""
-    memory, found = estimate.memory, []
+    found = []
     plan = estimate.plan
     how = f"micro-batch {plan.micro_batch} in {plan.precision}"
     if plan.checkpointing != "none":
@@ -120,7 +121,7 @@ def reasons(problem: Problem, row: Ranked, estimate: EstimateDocument) -> tuple[
         how += f", {plan.sharding.strategy} over {plan.sharding.data}"
     if plan.sharding.tensor * plan.sharding.pipeline > 1:
         how += f", tensor {plan.sharding.tensor}, pipeline {plan.sharding.pipeline}"
-    found.append(f"{how}: {memory.required_gib.value:.1f} of {memory.available_gib:.1f} GiB on each GPU")
+    found.append(how)
     if row.way == "rent" and estimate.cost.rent_usd is not None:
         rate = estimate.cost.rent_usd_per_gpu_h
         found.append(
@@ -132,9 +133,7 @@ def reasons(problem: Problem, row: Ranked, estimate: EstimateDocument) -> tuple[
             f"{format_money(estimate.cost.owned_usd)}"
         )
     if estimate.cost.break_even_h is not None:
-        found.append(
-            f"buying pays after {format_duration(estimate.cost.break_even_h)} of use instead of renting"
-        )
+        found.append(f"buying pays after {estimate.cost.break_even_h:,.0f} h of use instead of renting")
     if row.pareto:
         found.append("no other answer is both faster and cheaper")
     if estimate.bottleneck:

@@ -103,7 +103,8 @@ def terms(prediction: Prediction, advisor: Advisor) -> dict[str, float]:
     choices = team.search.best(run.count)
     prices = [Prices(purchase_usd=None, rent_usd_per_h=None, billed_gpus=1)]
     (candidate,) = candidates(prediction.problem, team, run.count, choices, prices, advisor.constants)
-    return {row.kind: row.time_s for row in breakdown(prediction.problem, candidate, advisor.constants)}
+    rows, _ = breakdown(prediction.problem, candidate, advisor.constants)
+    return {row.kind: row.time_s for row in rows}
 
 
 def memory_terms(prediction: Prediction) -> dict[str, float]:

@@ -105,7 +105,7 @@ def recommend(**changes) -> RecommendAnswer:
             recommendation(2, name="A100 SXM4 80 GB with a name far too long for any table", count=8),
         ),
         "picks": (PickDocument(label="fastest", gpu="b200", name="B200", count=1, total_time_h=0.5,
-                               purchase_usd=None, rent_usd=2.5, rank=9),),
+                               purchase_usd=None, rent_usd=2.5, rent_usd_per_h=5.0, rank=9),),
         "shown": 2,
         "qualified": 57,
         "excluded": (

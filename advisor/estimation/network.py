@@ -30,6 +30,8 @@ class Links:
     """True where each GPU of a node keeps its bandwidth whatever the others do (NVLink, Infinity Fabric)."""
     bridged: Floats
     """One-way bandwidth of a pair of cards that an NVLink bridge joins; 0 where there is none. More cards use PCIe."""
+    domain: np.ndarray
+    """GPUs that share the fast links."""
 
 
 def links(devices: Sequence[Device], constants: NetworkConstants) -> Links:
@@ -42,6 +44,7 @@ def links(devices: Sequence[Device], constants: NetworkConstants) -> Links:
         node_latency_s=constants.node_latency_us * 1e-6,
         switched=np.array([row[1] for row in rows], dtype=bool),
         bridged=np.array([row[2] for row in rows]),
+        domain=np.array([device.links.nvlink_domain for device in devices]),
     )
 
 
@@ -70,14 +73,14 @@ def gather_time(size: float | Floats, count: int, link: Links, *, spread: int | 
         return (
             np.zeros_like(link.inside) if np.ndim(size) == 0 else np.zeros((len(link.inside), np.size(size)))
         )
-    crossing = count * (spread or 1) > GPUS_PER_NODE
+    crossing = count * (spread or 1) > link.domain
     members = min(count * (spread or 1), GPUS_PER_NODE)
     inside = np.where(link.switched, link.inside, link.inside * 2 / members)
     if members == 2:
         inside = np.maximum(inside, link.bridged)
-    bandwidth = np.minimum(inside, link.between) if crossing else inside
-    latency = (link.node_latency_s if crossing else link.latency_s) * np.log2(count)
+    bandwidth = np.where(crossing, np.minimum(inside, link.between), inside)
+    latency = np.where(crossing, link.node_latency_s, link.latency_s) * np.log2(count)
     share = (count - 1) / count
     if np.ndim(size) == 0:
         return np.asarray(size * share / bandwidth + latency)
-    return np.asarray(np.asarray(size)[None, :] * share / bandwidth[:, None] + latency)
+    return np.asarray(np.asarray(size)[None, :] * share / bandwidth[:, None] + latency[:, None])

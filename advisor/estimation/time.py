@@ -45,23 +45,34 @@ def row_times(
     table: OperatorTable, rates: DeviceRates, micro_batches: Floats, kernel: KernelConstants
 ) -> Floats:
     """Return seconds of all ``repeat`` kernels of each row, shape [R, G, M]."""
-    micro = micro_batches[None, :]
-    moved = table.bytes_fixed[:, None] + table.bytes_per_sample[:, None] * micro
+    return np.maximum(
+        memory_times(table, rates, micro_batches, kernel), _busy_times(table, rates, micro_batches, kernel)
+    )
+
+
+def memory_times(
+    table: OperatorTable, rates: DeviceRates, micro_batches: Floats, kernel: KernelConstants
+) -> Floats:
+    """Return seconds that the memory traffic of all ``repeat`` kernels of each row takes, shape [R, G, M]."""
+    moved = table.bytes_fixed[:, None] + table.bytes_per_sample[:, None] * micro_batches[None, :]
     seconds = moved[:, None, :] / rates.bandwidth[None, :, None]
     cached = moved[:, None, :] < kernel.cache_share * rates.cache_bytes[None, :, None]
-    seconds = np.where(cached, seconds / kernel.cache_speedup, seconds)
-    products = np.flatnonzero(np.isin(table.kind, _PRODUCTS))
-    if products.size:
-        seconds[products] = np.maximum(
-            seconds[products], _product_times(table, products, rates, micro_batches, kernel)
-        )
-    fused = np.flatnonzero(table.kind == Kind.ATTENTION)
-    if fused.size:
-        seconds[fused] = np.maximum(
-            seconds[fused], _attention_times(table, fused, rates, micro_batches, kernel)
-        )
+    return np.asarray(table.repeat[:, None, None] * np.where(cached, seconds / kernel.cache_speedup, seconds))
+
+
+def _busy_times(
+    table: OperatorTable, rates: DeviceRates, micro_batches: Floats, kernel: KernelConstants
+) -> Floats:
+    """Return seconds that the arithmetic of each row takes, at least the shortest time of its kernels, [R, G, M]."""
     shortest = table.launches[:, None, None] * rates.kernel_s[None, :, None]
-    return np.asarray(table.repeat[:, None, None] * np.maximum(seconds, shortest))
+    seconds = np.broadcast_to(shortest, (len(table), rates.kernel_s.size, micro_batches.size)).copy()
+    for rows, times in (
+        (np.flatnonzero(np.isin(table.kind, _PRODUCTS)), _product_times),
+        (np.flatnonzero(table.kind == Kind.ATTENTION), _attention_times),
+    ):
+        if rows.size:
+            seconds[rows] = np.maximum(seconds[rows], times(table, rows, rates, micro_batches, kernel))
+    return np.asarray(table.repeat[:, None, None] * seconds)
 
 
 def _product_times(

@@ -358,6 +358,9 @@ def pick(document: PickDocument) -> str:
             format_duration(document.total_time_h) if document.total_time_h is not None else "",
             f"{format_money(document.purchase_usd)} to buy" if document.purchase_usd is not None else "",
             f"{format_money(document.rent_usd)} to rent" if document.rent_usd is not None else "",
+            f"{format_money(document.rent_usd_per_h)} an hour to rent"
+            if document.rent_usd is None and document.rent_usd_per_h is not None
+            else "",
         )
         if text
     ]
