@@ -27,7 +27,9 @@ def median_seconds(*arguments: str, repeats: int = REPEATS) -> float:
     took = []
     for _ in range(repeats + 1):
         start = time.perf_counter()
-        subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL, env=environment, cwd=ROOT)
+        subprocess.run(
+            [sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL, env=environment, cwd=ROOT
+        )
         took.append(time.perf_counter() - start)
     return statistics.median(took[1:])
 
@@ -82,7 +84,10 @@ def stream() -> None:
     lines = [
         json.dumps(
             {
-                "workload": {"model": {"name": models[number % len(models)]}, "data": {"tokens": 1e7 + number}},
+                "workload": {
+                    "model": {"name": models[number % len(models)]},
+                    "data": {"tokens": 1e7 + number},
+                },
                 "gpu": gpus[number % len(gpus)],
                 "count": 1,
             }
@@ -95,7 +100,13 @@ def stream() -> None:
     for part in (lines[:1], lines):
         start = time.perf_counter()
         answer = subprocess.run(
-            command, input="\n".join(part) + "\n", text=True, capture_output=True, check=True, env=environment, cwd=ROOT
+            command,
+            input="\n".join(part) + "\n",
+            text=True,
+            capture_output=True,
+            check=True,
+            env=environment,
+            cwd=ROOT,
         )
         took.append(time.perf_counter() - start)
         assert len(answer.stdout.splitlines()) == len(part)

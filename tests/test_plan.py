@@ -217,8 +217,8 @@ def test_search_against_all_plans_with_every_choice_fixed(gpu: str, model: str, 
 
 @settings(max_examples=25, deadline=None)
 @given(
-    total=st.integers(1, 300), count=st.sampled_from([1, 2, 3, 4, 8]), gpu=st.sampled_from(["rtx-4090", "mi300x", "l4"]),
-    method=st.sampled_from(["full", "lora"]),
+    total=st.integers(1, 300), count=st.sampled_from([1, 2, 3, 4, 8]),
+    gpu=st.sampled_from(["rtx-4090", "mi300x", "l4"]), method=st.sampled_from(["full", "lora"]),
 )  # fmt: skip
 def test_a_fixed_global_batch_is_reached_exactly(total: int, count: int, gpu: str, method: str) -> None:
     search = search_for(gpu, batch={"global": total}, method=method, data={"sequence_length": 256})

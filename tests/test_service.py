@@ -72,8 +72,8 @@ def test_all_experts_are_held_in_memory() -> None:
 
 def test_thirty_two_billion_in_four_bits_needs_a_card_of_twenty_four() -> None:
     answer = advisor.recommend(
-        "qwen2.5-32b", limit=None, task="inference", precision="int4", inference={"prompt_tokens": 512, "new_tokens": 256},
-        constraints={"max_count": 1, "segments": ["consumer"]},
+        "qwen2.5-32b", limit=None, task="inference", precision="int4",
+        inference={"prompt_tokens": 512, "new_tokens": 256}, constraints={"max_count": 1, "segments": ["consumer"]},
     )  # fmt: skip
     listed = {row.gpu for row in answer.recommendations}
     assert {"rtx-3090", "rtx-4090", "rtx-5090", "rx-7900-xtx"} <= listed
