@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from advisor.estimation.devices import DeviceRates
 from advisor.estimation.memory import MemoryParts, Precisions, inference_memory, training_memory
@@ -68,7 +69,7 @@ class Choices:
     """The best plan of each of G devices for one count; arrays have shape [G].
 
     Where nothing fits, ``fits`` is False and the plan is the one that needs the least memory. ``layout`` indexes
-    ``layouts``; times are seconds of one step over ``global_batch`` samples (NaN where nothing can run at all).
+    ``layouts``; times are seconds of one step over ``samples`` (NaN where nothing fits and the layout was not fixed).
     """
 
     layouts: tuple[Layout, ...]
@@ -175,62 +176,88 @@ class Search:
     def best(self, count: int) -> Choices:
         """Return the best plan of each device for ``count`` GPUs.
 
+        Memory is computed for every plan, times for the layouts under which some device has room. Tensor and pipeline
+        parallelism are for devices on which no simpler layout fits, as practitioners shard data first.
+
         Raises:
             LookupError: the user's layout or batch cannot be run on this many GPUs.
         """
-        options = self._worth_trying(tuple(layouts(count, self.freedom)))
-        results = [self._evaluate(layout) for layout in options]
-        usable = [(layout, result) for layout, result in zip(options, results, strict=True) if result]
+        usable = [
+            (layout, accumulation)
+            for layout in layouts(count, self.freedom)
+            if (accumulation := self._accumulation(layout)) is not None
+        ]
         if not usable:
             raise LookupError(count)
-        steps = np.stack([result[0] for _, result in usable], axis=1)
-        required = np.stack([np.broadcast_to(result[1], steps[:, 0].shape) for _, result in usable], axis=1)
-        samples = np.array([result[2] for _, result in usable])
-        penalty = np.array(
-            [COMPLEXITY_PENALTY if layout.tensor * layout.pipeline > 1 else 1.0 for layout, _ in usable]
+        size, grid = len(self.group.available), (len(self.micro), len(CHECKPOINTING))
+        required = np.stack(
+            [
+                np.where(np.isfinite(steps)[:, None] & self.allowed, self.memory(layout).required, np.inf)
+                for layout, steps in usable
+            ]
         )
+        fitting = np.asarray(required[None] <= self.group.available[:, None, None, None])
+        simple: NDArray[np.bool_] = np.array([layout.tensor * layout.pipeline == 1 for layout, _ in usable])
+        if self.freedom.training and simple.any():
+            sheltered = np.asarray(fitting[:, simple].any(axis=(1, 2, 3)))
+            fitting[:, ~simple] &= ~sheltered[:, None, None, None]
+        steps = np.full((size, len(usable), *grid), np.nan)
+        for number, (layout, accumulation) in enumerate(usable):
+            if len(usable) == 1 or fitting[:, number].any():
+                steps[:, number] = self._step(layout, accumulation)
+        samples = np.stack([self._samples(layout, accumulation) for layout, accumulation in usable])
+        penalty = np.where(simple, 1.0, COMPLEXITY_PENALTY)
         per_sample = steps / samples[None, :, :, None] * penalty[None, :, None, None]
-        valid = np.isfinite(per_sample)
-        fitting = valid & (required <= self.group.available[:, None, None, None])
-        size = steps.shape[0]
         flat = np.where(fitting, per_sample, np.inf).reshape(size, -1)
         fits = np.asarray(np.isfinite(flat).any(axis=1))
-        smallest = np.where(valid, required, np.inf).reshape(size, -1)
-        near = flat <= flat.min(axis=1, keepdims=True) * NEARLY_AS_FAST
-        frugal = np.where(near & np.isfinite(flat), smallest, np.inf)
-        index = np.where(fits, frugal.argmin(axis=1), smallest.argmin(axis=1))
+        needs = np.broadcast_to(required, steps.shape).reshape(size, -1)
+        near = np.isfinite(flat) & (flat <= flat.min(axis=1, keepdims=True) * NEARLY_AS_FAST)
+        index = np.where(fits, np.where(near, needs, np.inf).argmin(axis=1), needs.argmin(axis=1))
         where = np.unravel_index(index, steps.shape[1:])
         rows = np.arange(size)
-        step_s = steps.reshape(size, -1)[rows, index]
-        matrix_share, busy_share = self._use([layout for layout, _ in usable], where, step_s, samples)
+        step_s = np.where(fits | (len(usable) == 1), steps.reshape(size, -1)[rows, index], np.nan)
+        chosen = tuple(layout for layout, _ in usable)
+        matrix_share, busy_share = self._use(chosen, where, step_s, samples)
         return Choices(
-            layouts=tuple(layout for layout, _ in usable),
+            layouts=chosen,
             fits=fits,
             layout=where[0],
             micro_batch=self.micro[where[1]],
             checkpointing=where[2],
             step_s=step_s,
             samples=samples[where[0], where[1]],
-            required=required.reshape(size, -1)[rows, index],
+            required=needs[rows, index],
             matrix_share=matrix_share,
             busy_share=busy_share,
-            evaluated=int(valid.sum()),
+            evaluated=size * int(np.isfinite(required).sum()),
         )
 
-    def _worth_trying(self, options: tuple[Layout, ...]) -> tuple[Layout, ...]:
-        """Return the layouts without tensor and pipeline parallelism where those make no further device fit.
+    def _accumulation(self, layout: Layout) -> Floats | None:
+        """Return the micro-batches that one GPU runs in a step, shape [M]; NaN where a size does not divide the batch.
 
-        Practitioners shard data first; the split of layers and of matrices is for models that do not fit otherwise.
+        None where no size does.
         """
-        plain = tuple(layout for layout in options if layout.tensor * layout.pipeline == 1)
-        if not plain or len(plain) == len(options) or not self.freedom.training:
-            return options
-        least, least_of_all = (
-            min(float(self.memory(layout).required[:, self.allowed].min()) for layout in group)
-            for group in (plain, options)
-        )
-        available = self.group.available
-        return options if ((available >= least_of_all) & (available < least)).any() else plain
+        if not self.freedom.training:
+            return np.ones_like(self.micro)
+        total, each = self.freedom.global_batch, self.micro * layout.data
+        if self.freedom.global_is_fixed:
+            possible = np.asarray(total % each == 0)
+        else:
+            possible = each <= max(total, layout.data * self.micro[0])
+        return np.where(possible, np.ceil(total / each), np.nan) if possible.any() else None
+
+    def _samples(self, layout: Layout, accumulation: Floats) -> Floats:
+        """Return the samples of one step of all GPUs, shape [M]."""
+        return accumulation * self.micro * layout.data if self.freedom.training else self.micro
+
+    def _step(self, layout: Layout, accumulation: Floats) -> Floats:
+        """Return seconds of one step, shape [G, M, C]."""
+        if self.freedom.training:
+            seconds = self._training_step(layout, accumulation)
+        else:
+            prompt, token = self.serving_times(layout)
+            seconds = (prompt + token * self.group.new_tokens)[:, :, None]
+        return np.where(self.allowed, seconds, np.nan)
 
     def _use(
         self, options: Sequence[Layout], where: tuple[np.ndarray, ...], step_s: Floats, samples: Floats
@@ -238,7 +265,7 @@ class Search:
         """Return (share of kernel time in products, share of the step in which kernels run) of chosen plans."""
         matrix, busy = np.zeros(len(step_s)), np.zeros(len(step_s))
         for number, layout in enumerate(options):
-            rows = np.flatnonzero(where[0] == number)
+            rows = np.flatnonzero((where[0] == number) & np.isfinite(step_s))
             if not rows.size:
                 continue
             micro, checkpointing = where[1][rows], where[2][rows]
@@ -268,23 +295,6 @@ class Search:
         estimate = training_memory if self.freedom.training else inference_memory
         per_replica = self.micro if self.freedom.training else self.micro / layout.data
         return estimate(description, sizes, layout, per_replica, self.constants.memory)
-
-    def _evaluate(self, layout: Layout) -> tuple[Floats, Floats, Floats] | None:
-        """Return (seconds of a step [G, M, C], bytes required [M, C], samples of a step [M])."""
-        if not self.freedom.training:
-            return self._evaluate_serving(layout)
-        total = self.freedom.global_batch
-        each = self.micro * layout.data
-        if self.freedom.global_is_fixed:
-            possible = np.asarray(total % each == 0)
-        else:
-            possible = each <= max(total, layout.data * self.micro[0])
-        if not possible.any():
-            return None
-        accumulation = np.where(possible, np.ceil(total / each), np.nan)
-        seconds = self._training_step(layout, accumulation)
-        seconds = np.where(self.allowed[None, None, :], seconds, np.nan)
-        return seconds, self.memory(layout).required[None], accumulation * each
 
     def _training_step(self, layout: Layout, accumulation: Floats) -> Floats:
         """Return seconds of one optimizer step, shape [G, M, C]."""
@@ -373,12 +383,6 @@ class Search:
         if layout.pipeline > 1:
             seconds = seconds + (layout.pipeline - 1) * gather_time(size, 2, self.group.links)
         return np.asarray(seconds)
-
-    def _evaluate_serving(self, layout: Layout) -> tuple[Floats, Floats, Floats]:
-        prompt, token = self.serving_times(layout)
-        seconds = prompt + token * self.group.new_tokens
-        stacked = np.where(self.allowed[None, None, :], seconds[:, :, None], np.nan)
-        return stacked, self.memory(layout).required[None], self.micro
 
 
 def is_compact(layout: Layout) -> bool:

@@ -102,16 +102,21 @@ def problem_of(workload: Workload, subject: Subject) -> Problem:
         length = min(subject.sequence_length or LONGEST_DEFAULT[task], LONGEST_DEFAULT[task])
         if not (model.patch_size or model.audio_channels):
             assumptions.append(f"sequence length {length} tokens (not given)")
-    if (
-        model.position == "learned"
-        and model.max_positions
-        and model.kind == "decoder"
-        and length > model.max_positions
-    ):
+    whole = length if training else length + (workload.inference.new_tokens if model.kind == "decoder" else 0)
+    if model.position == "learned" and model.max_positions and model.vocab and whole > model.max_positions:
         raise InputError(
-            f"the model has {model.max_positions} learned positions", field="data.sequence_length", value=length,
+            f"the model has {model.max_positions} learned positions",
+            field="data.sequence_length" if training else "inference.prompt_tokens + inference.new_tokens",
+            value=whole,
             accepted=f"at most {model.max_positions}",
-        )  # fmt: skip
+        )
+    if not training and workload.sharding in ("ddp", "zero1", "zero2", "fsdp"):
+        raise InputError(
+            "this way of sharding is for training",
+            field="sharding",
+            value=workload.sharding,
+            accepted="auto, none, or {data: ..., tensor: ..., pipeline: ...}",
+        )
     batch, fixed = _global_batch(workload, model, length, assumptions)
     checkpointing = None if workload.checkpointing == "auto" else workload.checkpointing
     sharding = None if workload.sharding == "auto" else workload.sharding
@@ -298,6 +303,7 @@ def _variant(
         trainable_bytes=_trainable_bytes(problem, compute_bytes),
         fused=workload.compile or workload.software.trainer == "tuned",
         fused_loss=workload.software.fused_loss,
+        sequences=1 if problem.training else workload.inference.batch,
     )
 
 

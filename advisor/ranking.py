@@ -61,25 +61,23 @@ def excluded_before(device: Device, constraints: Constraints) -> tuple[str, str]
     return None
 
 
-def refused(candidate: Candidate, constraints: Constraints, *, whole_job: bool) -> Refused | None:
-    """Return the first constraint that a candidate breaks, None where it satisfies all."""
+def broken(candidate: Candidate, constraints: Constraints, *, whole_job: bool) -> tuple[Refused, ...]:
+    """Return every constraint that a candidate breaks; where it does not fit in memory, that alone."""
     if not candidate.fits:
-        return Refused(
-            candidate,
-            "memory",
-            _memory_reason(candidate),
-            candidate.required_bytes / candidate.available_bytes,
-        )
+        excess = candidate.required_bytes / candidate.available_bytes
+        return (Refused(candidate, "memory", _memory_reason(candidate), excess),)
+    found = []
     watts = candidate.count * candidate.device.board.tdp_w / candidate.device.board.devices_per_board
     if constraints.max_power_w is not None and watts > constraints.max_power_w:
         reason = f"{watts:,.0f} W, {constraints.max_power_w:,.0f} W allowed"
-        return Refused(candidate, "max_power_w", reason, watts / constraints.max_power_w)
+        found.append(Refused(candidate, "max_power_w", reason, watts / constraints.max_power_w))
     if whole_job and constraints.deadline_h is not None and candidate.hours > constraints.deadline_h:
         reason = (
             f"takes {format_duration(candidate.hours)}, deadline {format_duration(constraints.deadline_h)}"
         )
-        return Refused(candidate, "deadline_h", reason, candidate.hours / constraints.deadline_h)
-    return _refused_for_money(candidate, constraints, whole_job)
+        found.append(Refused(candidate, "deadline_h", reason, candidate.hours / constraints.deadline_h))
+    money = _refused_for_money(candidate, constraints, whole_job)
+    return (*found, money) if money else tuple(found)
 
 
 def _memory_reason(candidate: Candidate) -> str:
@@ -284,65 +282,79 @@ def _score_of_owning(row: Ranked) -> float:
     )
 
 
-def excluded_documents(refusals: Iterable[Refused], shown: set[str]) -> list[ExcludedDocument]:
+def excluded_documents(refusals: Iterable[tuple[Refused, ...]], shown: set[str]) -> list[ExcludedDocument]:
     """Return for each GPU without any answer the refusal that was nearest to passing."""
-    nearest: dict[str, Refused] = {}
+    nearest: dict[str, tuple[Refused, ...]] = {}
     for refusal in refusals:
-        device = refusal.candidate.device
-        if device.id in shown:
-            continue
-        other = nearest.get(device.id)
-        if other is None or refusal.excess < other.excess:
+        device = refusal[0].candidate.device
+        if device.id not in shown and _farness(refusal) < _farness(nearest.get(device.id, ())):
             nearest[device.id] = refusal
     return [
         ExcludedDocument(
             gpu=gpu,
-            name=refusal.candidate.device.name,
-            count=refusal.candidate.count,
-            reason=refusal.reason,
-            constraint=refusal.constraint,
+            name=refusal[0].candidate.device.name,
+            count=refusal[0].candidate.count,
+            reason="; ".join(each.reason for each in refusal),
+            constraint=refusal[0].constraint,
         )
         for gpu, refusal in nearest.items()
     ]
 
 
-def relaxations(refusals: Sequence[Refused], constraints: Constraints) -> list[RelaxDocument]:
-    """Return, constraint by constraint, how far it must give so that one answer qualifies, and which."""
+def _farness(refusal: Sequence[Refused]) -> tuple[float, float, int]:
+    """Order refusals: fewest constraints broken first, then the least excess, then the fewest GPUs."""
+    if not refusal:
+        return math.inf, math.inf, 0
+    return len(refusal), math.prod(each.excess for each in refusal), refusal[0].candidate.count
+
+
+def relaxations(refusals: Sequence[tuple[Refused, ...]], constraints: Constraints) -> list[RelaxDocument]:
+    """Return how far constraints must give so that one answer qualifies, and which.
+
+    A constraint that is the only one in the way of some GPU is listed alone; where each GPU breaks several, those of
+    the one that comes nearest are listed together. Memory is named only where nothing fits at all.
+    """
+    fitting = [refusal for refusal in refusals if refusal[0].constraint != "memory"]
+    if not fitting:
+        nearest = min(refusals, key=_farness, default=())
+        return [_relaxation(each, constraints, alone=True) for each in nearest]
     found = []
-    for constraint in ("memory", "max_power_w", "deadline_h", "budget_usd", "price"):
-        own = [refusal for refusal in refusals if refusal.constraint == constraint]
-        if not own:
-            continue
-        nearest = min(own, key=lambda refusal: (refusal.excess, refusal.candidate.count))
-        found.append(_relaxation(nearest, constraint, constraints))
-    return found
+    for constraint in ("max_power_w", "deadline_h", "budget_usd", "price"):
+        alone = [refusal for refusal in fitting if [each.constraint for each in refusal] == [constraint]]
+        if alone:
+            found.append(_relaxation(min(alone, key=_farness)[0], constraints, alone=True))
+    if found:
+        return found
+    return [_relaxation(each, constraints, alone=False) for each in min(fitting, key=_farness)]
 
 
-def _relaxation(refusal: Refused, constraint: str, constraints: Constraints) -> RelaxDocument:
-    candidate = refusal.candidate
+def _rounded_up(value: float) -> float:
+    """Return a value that is at least as large, with three significant digits."""
+    digits = 2 - math.floor(math.log10(value))
+    rounded = round(value, digits)
+    return rounded if rounded >= value else round(value + 10.0**-digits, digits)
+
+
+def _relaxation(refusal: Refused, constraints: Constraints, *, alone: bool) -> RelaxDocument:
+    candidate, constraint = refusal.candidate, refusal.constraint
     who = candidate.device.name if candidate.count == 1 else f"{candidate.count} x {candidate.device.name}"
+    then = f"then {who} qualifies" if alone else f"one of the changes that {who} needs"
     current: float | str | None = None
     needed: float | str
     if constraint == "memory":
-        needed = round(candidate.required_bytes / GIB, 2)
+        needed = _rounded_up(candidate.required_bytes / GIB)
         current = round(candidate.available_bytes / GIB, 2)
         text = f"nothing fits; {who} comes nearest: {refusal.reason}. Allow more GPUs (constraints.max_count)"
-    elif constraint == "budget_usd":
-        current = constraints.budget_usd
-        needed = math.ceil((current or 0.0) * refusal.excess)
-        text = f"raise constraints.budget_usd to {format_money(float(needed))}: then {who} qualifies ({refusal.reason})"
-    elif constraint == "deadline_h":
-        current, needed = constraints.deadline_h, round(candidate.hours, 2)
-        text = (
-            f"move constraints.deadline_h to {candidate.hours:.2f}: then {who} qualifies ({refusal.reason})"
-        )
-    elif constraint == "max_power_w":
-        current = constraints.max_power_w
-        needed = math.ceil((current or 0.0) * refusal.excess)
-        text = f"raise constraints.max_power_w to {needed}: then {who} qualifies ({refusal.reason})"
+    elif constraint == "price":
+        current = ", ".join(constraints.acquire)
+        needed = "buy, rent" if len(constraints.acquire) == 1 else f"a price of {candidate.device.id}"
+        text = f"{who}: {refusal.reason}; allow the other way (constraints.acquire) or another GPU"
     else:
-        current, needed = ", ".join(constraints.acquire), "buy, rent"
-        text = f"{who}: {refusal.reason}; allow the other way (constraints.acquire) or add a price"
+        limit = float(getattr(constraints, constraint))
+        current = limit
+        exact = candidate.hours if constraint == "deadline_h" else limit * refusal.excess
+        needed = _rounded_up(exact)
+        text = f"raise constraints.{constraint} to {needed:g}: {then} ({refusal.reason})"
     return RelaxDocument(
         constraint=constraint, current=current, needed=needed, message=text, gpu=candidate.device.id
     )

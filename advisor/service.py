@@ -28,6 +28,7 @@ from advisor.documents import (
     ModelAnswer,
     RecommendAnswer,
     RecommendationDocument,
+    RelaxDocument,
     WhatIfDocument,
 )
 from advisor.economics import Prices
@@ -46,13 +47,13 @@ from advisor.ranking import (
     Objective,
     Ranked,
     Refused,
+    broken,
     excluded_before,
     excluded_documents,
     is_awkward,
     largest_count,
     picks,
     rank,
-    refused,
     relaxations,
 )
 from advisor.schemas import schema
@@ -66,6 +67,13 @@ __all__ = ["Advisor", "open_advisor", "schema"]
 LARGEST_COUNT = 512
 """Where a datacenter GPU does not fit in one node and the user sets no limit, whole nodes up to this many are tried."""
 
+
+FILTERS = ("vendors", "segments", "ecc", "min_memory_gib")
+"""Constraints on the device itself."""
+
+UNSPLITTABLE = (
+    "the layout or the batch cannot be divided over any number of these that one would put together"
+)
 
 EVIDENCE_SHOWN = 3
 """Published runs shown beside an estimate."""
@@ -136,17 +144,23 @@ class Advisor:
                 )
         whole_job = problem.samples is not None
         qualified: list[Candidate] = []
-        refusals: list[Refused] = []
+        refusals: list[tuple[Refused, ...]] = []
 
-        def refusal_of(candidate: Candidate) -> Refused | None:
-            return refused(candidate, constraints, whole_job=whole_job)
+        def in_the_way(candidate: Candidate) -> tuple[Refused, ...]:
+            return broken(candidate, constraints, whole_job=whole_job)
 
-        for candidate in self._search(problem, wanted, lambda each: refusal_of(each) is None):
-            broken = refusal_of(candidate)
-            if broken is None:
-                qualified.append(candidate)
+        tried = set()
+        for candidate in self._search(problem, wanted, lambda each: not in_the_way(each)):
+            tried.add(candidate.device.id)
+            if obstacles := in_the_way(candidate):
+                refusals.append(obstacles)
             else:
-                refusals.append(broken)
+                qualified.append(candidate)
+        excluded += [
+            ExcludedDocument(gpu=device.id, name=device.name, reason=UNSPLITTABLE, constraint="count")
+            for device in wanted
+            if device.id not in tried
+        ]
         ranking = rank(
             qualified, objective, constraints, whole_job=whole_job, time_factor=self._time_factor(problem)
         )
@@ -165,9 +179,31 @@ class Advisor:
             shown=len(rows),
             qualified=len(ranking),
             excluded=(*excluded_documents(refusals, shown), *excluded),
-            relax=() if ranking else tuple(relaxations(refusals, constraints)),
+            relax=() if ranking else tuple(self._relaxations(problem, refusals, excluded)),
             warnings=about(problem),
         )
+
+    def _relaxations(
+        self, problem: Problem, refusals: Sequence[tuple[Refused, ...]], excluded: Sequence[ExcludedDocument]
+    ) -> Iterator[RelaxDocument]:
+        """Yield what to relax: limits that are in the way, and filters without which there would be an answer."""
+        constraints = problem.workload.constraints
+        yield from relaxations(refusals, constraints)
+        names = {document.constraint for document in excluded} & set(FILTERS)
+        for name in sorted(names):
+            free = constraints.model_copy(update={name: type(constraints)().model_dump()[name]})
+            workload = problem.workload.model_copy(update={"constraints": free})
+            others = self.recommend(workload, limit=1).recommendations
+            if others:
+                best = others[0]
+                current = constraints.model_dump(mode="json")[name]
+                yield RelaxDocument(
+                    constraint=name,
+                    current=current if isinstance(current, float) else str(current),
+                    needed="any",
+                    message=f"leave out constraints.{name}: then {best.name} qualifies",
+                    gpu=best.gpu,
+                )
 
     def estimate(
         self, workload: Workload, *, gpus: Sequence[str], count: int | None = None

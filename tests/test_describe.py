@@ -150,7 +150,7 @@ def test_decoding_reads_the_experts_that_the_whole_batch_touches(batch: int, tou
         prompt_tokens=128,
         new_tokens=1,
         cache_element_bytes=2.0,
-        variant=Variant(optimizer="none"),
+        variant=Variant(optimizer="none", sequences=batch),
     )
     table = described.table
     read = sum(

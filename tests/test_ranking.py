@@ -25,13 +25,13 @@ from advisor.ranking import (
     EXPLANATIONS,
     LARGEST_COUNTS,
     affordable_cost,
+    broken,
     excluded_before,
     excluded_documents,
     largest_count,
     pareto,
     picks,
     rank,
-    refused,
     relaxations,
     score,
 )
@@ -223,22 +223,31 @@ def test_memory_that_is_asked_for_counts_as_sold() -> None:
 )
 def test_every_reason_to_refuse(prices: Prices, constraints: dict[str, Any], constraint: str | None) -> None:
     candidate = contenders([CATALOG["rtx-4090"]], [prices])[0]
-    found = refused(candidate, Constraints(**constraints), whole_job=True)
-    assert (found.constraint if found else None) == constraint
-    if found:
-        assert found.reason
-        assert found.excess >= 1
+    found = broken(candidate, Constraints(**constraints), whole_job=True)
+    assert [each.constraint for each in found] == ([constraint] if constraint else [])
+    for each in found:
+        assert each.reason
+        assert each.excess >= 1
         again = excluded_documents([found], set())
         assert [(row.gpu, row.constraint, row.reason) for row in again] == [
-            ("rtx-4090", constraint, found.reason)
+            ("rtx-4090", constraint, each.reason)
         ]
         assert excluded_documents([found], {"rtx-4090"}) == []
 
 
+def test_all_constraints_that_are_broken_are_named() -> None:
+    candidate = contenders([CATALOG["rtx-4090"]], [Prices(1600.0, None)])[0]
+    constraints = Constraints(max_power_w=100, budget_usd=1000)
+    found = broken(candidate, constraints, whole_job=True)
+    assert [each.constraint for each in found] == ["max_power_w", "budget_usd"]
+    together = relaxations([found], constraints)
+    assert [each.constraint for each in together] == ["max_power_w", "budget_usd"]
+    assert not any("qualifies" in each.message for each in together)
+
+
 def test_what_does_not_fit_is_refused_for_memory() -> None:
     candidate = contenders([CATALOG["gtx-1050-2gb"]], [Prices(100.0, None)])[0]
-    found = refused(candidate, Constraints(max_power_w=1), whole_job=True)
-    assert found is not None
+    (found,) = broken(candidate, Constraints(max_power_w=1), whole_job=True)
     assert found.constraint == "memory"
     assert found.excess == pytest.approx(candidate.required_bytes / candidate.available_bytes)
     assert "GiB" in found.reason
@@ -247,7 +256,7 @@ def test_what_does_not_fit_is_refused_for_memory() -> None:
 def test_rent_within_the_budget_is_enough() -> None:
     candidate = contenders([CATALOG["rtx-4090"]], [Prices(1600.0, 0.4)])[0]
     constraints = Constraints(budget_usd=candidate.costs.rent * 1.01)
-    assert refused(candidate, constraints, whole_job=True) is None
+    assert broken(candidate, constraints, whole_job=True) == ()
     assert affordable_cost(candidate, constraints, whole_job=True) == (candidate.costs.rent, "rent")
     assert affordable_cost(candidate, Constraints(acquire=("buy",)), whole_job=True) == (
         candidate.costs.owned,
@@ -258,11 +267,11 @@ def test_rent_within_the_budget_is_enough() -> None:
 def test_the_nearest_miss_is_named() -> None:
     found = contenders([CATALOG["rtx-4090"]], [Prices(1000.0, None)], counts=(1, 2, 4))
     constraints = Constraints(budget_usd=500)
-    refusals = [refused(each, constraints, whole_job=True) for each in found]
+    refusals = [broken(each, constraints, whole_job=True) for each in found]
     assert all(refusals)
-    documents = excluded_documents([each for each in refusals if each], set())
+    documents = excluded_documents(refusals, set())
     assert [row.count for row in documents] == [1]
-    (relax,) = relaxations([each for each in refusals if each], constraints)
+    (relax,) = relaxations(refusals, constraints)
     assert (relax.constraint, relax.current, relax.needed, relax.gpu) == ("budget_usd", 500, 1000, "rtx-4090")
 
 

@@ -9,13 +9,15 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from advisor.describe.variant import AUDIO_FRAMES, Lengths, Variant, stacks, trains_with_dropout
+from advisor.describe.variant import Lengths, Variant, stacks, trains_with_dropout
 from advisor.operators import Affine, Kind, Operator, Phase, Recompute
 from advisor.workload import Transformer
 
 
-def cache_elements(model: Transformer, tokens: int) -> float:
+def cache_elements(model: Transformer, tokens: int, encoder_tokens: int = 0) -> float:
     """Elements of the KV cache of one sequence over all layers; a windowed layer keeps its window.
+
+    ``encoder_tokens`` are those whose keys and values cross attention keeps.
 
     Multi-head latent attention caches the compressed vector and the rotary key (DeepSeek-V2 report, section 2.1.2).
     """
@@ -24,7 +26,7 @@ def cache_elements(model: Transformer, tokens: int) -> float:
         latent = model.latent_attention
         return float(layers * tokens * (latent.key_value_rank + latent.rope_head_dim))
     width = 2.0 * model.kv_head_count * model.head_size
-    cross = width * layers * AUDIO_FRAMES if model.audio_channels else 0.0
+    cross = width * layers * encoder_tokens
     local, everywhere = layers_by_reach(model, layers)
     return width * (everywhere * tokens + local * min(tokens, model.sliding_window or tokens)) + cross
 

@@ -170,13 +170,16 @@ def embedding(
             continue
         trained = training and variant.method == "full"
         if weight.role is Role.CONVOLUTION:
+            if span.cached is not None:
+                continue
             tokens = span.encoder * (2 if weight.name.endswith("audio_1") else 1)
             yield from product(
                 weight.name, Kind.CONVOLUTION, weight, (weight.outputs, weight.inputs), tokens, variant,
                 repeat=1, trained=trained, input_gradient=False, recompute=Recompute.NEVER,
             )  # fmt: skip
         elif weight.name == "embedding.token":
-            tokens = span.decoder + (span.encoder if model.kind == "encoder-decoder" else 0)
+            encodes = model.kind == "encoder-decoder" and span.cached is None
+            tokens = span.decoder + (span.encoder if encodes else 0)
             moved = tokens * weight.inputs * 2 * variant.residual_bytes
             yield Operator(weight.name, Kind.EMBEDDING, Phase.FORWARD, bytes=Affine(0.0, moved))
             if trained:

@@ -23,6 +23,8 @@ def products(
     for weight in inventory:
         if weight.role is not Role.LINEAR or weight.name == "projection.embedding":
             continue
+        if span.cached is not None and weight.stack == "encoder" and model.kind == "encoder-decoder":
+            continue
         head = weight.stack == "head"
         stack = main_stack(model) if head else weight.stack
         cross = weight.name in ("cross_attention.key", "cross_attention.value")
@@ -130,7 +132,8 @@ def _experts(
 ) -> Iterator[Operator]:
     """Yield the grouped product over the experts, each with its share of the tokens.
 
-    With few tokens not all experts are touched; the expected number is the number of experts hit by that many draws.
+    With few tokens not all experts are touched: of E experts, T tokens that choose a share s each are expected to touch
+    E (1 - (1 - s)^T).
     """
     outputs, inputs = shape
     layers = weight.count / experts
@@ -138,7 +141,7 @@ def _experts(
     act = variant.compute_bytes
     flops = Affine(0.0, 2.0 * tokens * share * outputs * inputs * experts)
     moved = tokens * share * experts * (inputs + outputs) * act
-    touched = float(experts) if tokens * experts * share >= experts else tokens * experts * share
+    touched = experts * (1.0 - (1.0 - share) ** (tokens * variant.sequences))
     stored = touched * outputs * inputs * _weight_bytes(weight, variant)
     rows = Affine(0.0, tokens * share * experts / touched)
     forward = Operator(

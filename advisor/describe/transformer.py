@@ -44,11 +44,16 @@ def describe_inference(
 ) -> Description:
     """Return the table and the memory of one forward pass: the whole prompt, or one new token.
 
+    In an encoder-decoder the encoder reads the prompt, and the decoder keeps its keys for cross attention.
+
     Decoding is described at its mean context length, ``prompt_tokens + new_tokens / 2``.
     """
     span = lengths(model, prompt_tokens)
+    reads = model.kind == "encoder-decoder"
     if phase == "decode":
-        span = Lengths(encoder=span.encoder, decoder=1, cached=prompt_tokens + new_tokens / 2)
+        span = Lengths(span.encoder, decoder=1, cached=new_tokens / 2 + (0 if reads else prompt_tokens))
+    elif reads:
+        span = Lengths(span.encoder, decoder=1)
     inventory = weights(model)
     operators = [
         *embedding(model, inventory, span, variant, training=False),
@@ -58,7 +63,8 @@ def describe_inference(
     ]
     cached = 0.0
     if model.kind != "encoder":
-        cached = cache_elements(model, prompt_tokens + new_tokens) / cache_split(model, variant.tensor)
+        own = new_tokens if reads else prompt_tokens + new_tokens
+        cached = cache_elements(model, own, span.encoder if reads else 0) / cache_split(model, variant.tensor)
     kept = inference_activations(model, span.queries(main_stack(model)), variant)
     return _description(
         model, inventory, span, variant, operators, kept, cache=Affine(0.0, cached * cache_element_bytes)

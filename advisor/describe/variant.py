@@ -36,6 +36,7 @@ class Variant:
         trainable_bytes: bytes in which trainable weights are updated.
         fused: pointwise chains run as one kernel (a compiler, a tuned trainer).
         fused_loss: the logits are never held as a whole.
+        sequences: sequences served together, for the experts that they touch.
     """
 
     compute_bytes: float = 2.0
@@ -50,6 +51,7 @@ class Variant:
     trainable_bytes: float = 4.0
     fused: bool = False
     fused_loss: bool = False
+    sequences: int = 1
 
     @property
     def residual_bytes(self) -> float:
