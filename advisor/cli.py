@@ -6,6 +6,7 @@ Only argparse and light modules are imported at the top: ``--help`` and ``--vers
 from __future__ import annotations
 
 import argparse
+import gc
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -234,6 +235,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments; those of the process when left out.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    if argv is None:
+        # One question ends with its process: looking for garbage among the catalog's objects costs a tenth of the time.
+        gc.freeze()
+        gc.set_threshold(50_000)
     # Read before the arguments are parsed, since errors of the parser are reported with them too.
     debug, color = "--debug" in arguments, "--no-color" not in arguments
     try:

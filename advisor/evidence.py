@@ -198,12 +198,13 @@ _READERS: Mapping[str, _Reader] = {
 }
 
 
-def parse_measurements(text: str, source: str) -> tuple[Measurement, ...]:
+def parse_measurements(text: str, source: str, gpus: frozenset[str] | None = None) -> tuple[Measurement, ...]:
     """Return the records of a table in CSV, in the order of the text.
 
     Args:
         text: CSV with a header that names every field of :class:`Measurement`.
         source: file name, for messages.
+        gpus: ids whose rows to read; None reads all.
 
     Raises:
         InputError: a column is missing or a cell cannot be read.
@@ -215,7 +216,12 @@ def parse_measurements(text: str, source: str) -> tuple[Measurement, ...]:
             "columns are missing", source=source, value=", ".join(missing), accepted=", ".join(_READERS)
         )
     columns = [(name, header.index(name), read) for name, read in _READERS.items()]
-    return tuple(_record(columns, row, f"{source}:{rows.line_num}") for row in rows if row)
+    gpu = header.index("gpu")
+    return tuple(
+        _record(columns, row, f"{source}:{rows.line_num}")
+        for row in rows
+        if row and (gpus is None or row[gpu] in gpus)
+    )
 
 
 def _record(columns: Iterable[tuple[str, int, _Reader]], row: Sequence[str], place: str) -> Measurement:
@@ -230,22 +236,30 @@ def _record(columns: Iterable[tuple[str, int, _Reader]], row: Sequence[str], pla
     return Measurement(**values)
 
 
-def load_measurements(root: Path | None = None) -> tuple[Measurement, ...]:
+def load_measurements(
+    root: Path | None = None, gpus: frozenset[str] | None = None
+) -> tuple[Measurement, ...]:
     """Return the shipped measurements; they are read once.
 
     Args:
         root: the shipped catalog.
+        gpus: ids whose measurements are wanted; None for all.
 
     Raises:
         InputError: a table is damaged.
     """
-    return _load(root or data_root())
+    return _load(root or data_root(), gpus)
 
 
-@lru_cache(maxsize=4)
-def _load(root: Path) -> tuple[Measurement, ...]:
+@lru_cache(maxsize=32)
+def _load(root: Path, gpus: frozenset[str] | None) -> tuple[Measurement, ...]:
     path = root / "measurements" / "transformers.csv"
-    return parse_measurements(read_text(path), path.name)
+    return parse_measurements(read_text(path), path.name, gpus)
+
+
+def related_gpus(gpu: Device, devices: Iterable[Device]) -> frozenset[str]:
+    """Return the ids of the devices whose measurements :func:`nearest` would look at for ``gpu``."""
+    return frozenset(device.id for device in devices if _related(device, gpu))
 
 
 @dataclass(frozen=True, slots=True)

@@ -110,7 +110,7 @@ def layouts(count: int, freedom: Freedom) -> Iterator[Layout]:
     for tensor in _tensor_widths(count, freedom):
         data = count // tensor
         yield Layout(count, "fsdp" if data > 1 else "none", data=data, tensor=tensor)
-    if count >= GPUS_PER_NODE:
+    if count > GPUS_PER_NODE:
         for tensor in (1, *_tensor_widths(count, freedom)):
             for pipeline in (2, 4, 8, 16):
                 if count % (tensor * pipeline) == 0 and freedom.layers % pipeline == 0:

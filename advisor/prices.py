@@ -83,13 +83,16 @@ class PriceBook:
         devices: the catalog, for launch prices.
     """
 
-    def __init__(self, records: Iterable[PriceRecord], devices: Iterable[Device] = ()) -> None:
+    def __init__(self, records: Sequence[PriceRecord], devices: Iterable[Device] = ()) -> None:
         found: dict[str, list[PriceRecord]] = {}
         for record in records:
             found.setdefault(record.gpu_id, []).append(record)
         self._records: Mapping[str, tuple[PriceRecord, ...]] = {
             gpu_id: tuple(prices) for gpu_id, prices in found.items()
         }
+        self._offers: dict[tuple[str, PriceKind], list[PriceRecord]] = {}
+        for record in records:
+            self._offers.setdefault((record.gpu_id, record.kind), []).append(record)
         self._launch = {device.id: device.launch_price for device in devices if device.launch_price}
 
     def records(self, gpu_id: str | None = None) -> tuple[PriceRecord, ...]:
@@ -123,8 +126,8 @@ class PriceBook:
         used price (an average of sold listings); else the launch price. ``kind`` and ``date`` of the record
         say which.
         """
-        street = _newest(self._records.get(gpu_id, ()), "street_new")
-        used = _newest(self._records.get(gpu_id, ()), "used")
+        street = _newest(self._offers.get((gpu_id, "street_new"), ()))
+        used = _newest(self._offers.get((gpu_id, "used"), ()))
         if street is not None and (used is None or street.date > used.date):
             return street
         return used or self.launch_price(gpu_id)
@@ -150,7 +153,7 @@ class PriceBook:
         return self._median(gpu_id, "cloud_spot", count)
 
     def _median(self, gpu_id: str, kind: PriceKind, count: int) -> PriceRecord | None:
-        offers = [record for record in self._records.get(gpu_id, ()) if record.kind == kind]
+        offers = self._offers.get((gpu_id, kind))
         if not offers:
             return None
         fitting = [record for record in offers if record.gpus_per_instance <= count]
@@ -179,9 +182,9 @@ class PriceBook:
         )
 
 
-def _newest(records: Sequence[PriceRecord], kind: PriceKind) -> PriceRecord | None:
+def _newest(records: Sequence[PriceRecord]) -> PriceRecord | None:
     # Reversed, so that of two records of one date the one read last (the user's) is found first.
-    return max((r for r in reversed(records) if r.kind == kind), key=lambda r: r.date, default=None)
+    return max(reversed(records), key=lambda record: record.date, default=None)
 
 
 def _newness(record: PriceRecord) -> tuple[int, bool, str]:

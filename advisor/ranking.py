@@ -31,6 +31,8 @@ EXPLANATIONS: dict[Objective, str] = {
 
 RENT_HOURS_FOR_VALUE = 1000.0
 
+LEAST_MEMORY_OF_CLUSTERS_GIB = 32.0
+
 LARGEST_COUNTS: dict[Segment, int] = {
     "consumer": 4, "workstation": 8, "datacenter": 8, "laptop": 1, "embedded": 1, "apple": 1,
 }  # fmt: skip
@@ -183,6 +185,11 @@ def largest_count(device: Device, limit: int | None) -> int:
     """Return how many of a device one would put to work together: the user's limit, else what its segment allows."""
     sensible = LARGEST_COUNTS[device.segment]
     return sensible if limit is None or sensible == 1 else limit
+
+
+def joins_nodes(device: Device) -> bool:
+    """Say whether several nodes of a device are put to work on one job: datacenter GPUs of today's sizes."""
+    return device.segment == "datacenter" and device.memory.size_gib >= LEAST_MEMORY_OF_CLUSTERS_GIB
 
 
 def rank(

@@ -15,7 +15,6 @@ from advisor.alternatives import MORE_GPUS, changes
 from advisor.answers import PriceTags, estimate_document, memory_document, time_spread
 from advisor.candidates import Candidate, candidates
 from advisor.catalog import load_devices, name_index
-from advisor.describe.huggingface import transformer_from_config
 from advisor.describe.named import list_models, load_named
 from advisor.documents import (
     CompareAnswer,
@@ -36,7 +35,7 @@ from advisor.efficiency import load_constants
 from advisor.errors import ExternalError, InputError
 from advisor.estimation.devices import constants_of
 from advisor.estimation.network import GPUS_PER_NODE
-from advisor.evidence import Measurement, compared, load_measurements, nearest
+from advisor.evidence import Measurement, compared, load_measurements, nearest, related_gpus
 from advisor.execution import Constants
 from advisor.hardware import Device, NameIndex
 from advisor.plan import counts
@@ -51,6 +50,7 @@ from advisor.ranking import (
     excluded_before,
     excluded_documents,
     is_awkward,
+    joins_nodes,
     largest_count,
     picks,
     rank,
@@ -78,8 +78,8 @@ UNSPLITTABLE = (
 EVIDENCE_SHOWN = 3
 """Published runs shown beside an estimate."""
 
-ROWS_WITH_EVIDENCE = 3
-"""First rows of a ranking whose evidence is looked up; ``estimate`` does it for any GPU."""
+ROWS_WITH_EVIDENCE = 1
+"""First rows of a ranking whose evidence is looked up, which takes its time; ``estimate`` does it for any GPU."""
 
 
 class Advisor:
@@ -372,7 +372,7 @@ class Advisor:
             yield from self._whole_nodes(problem, [each for each in devices if each.id not in fitted])
 
     def _whole_nodes(self, problem: Problem, devices: Sequence[Device]) -> Iterator[Candidate]:
-        remaining = [device for device in devices if device.segment == "datacenter"]
+        remaining = [device for device in devices if joins_nodes(device)]
         for count in counts(LARGEST_COUNT):
             if count <= GPUS_PER_NODE or not remaining:
                 continue
@@ -407,7 +407,7 @@ class Advisor:
     def _evidence(self, problem: Problem, device: Device, count: int) -> tuple[EvidenceDocument, ...]:
         """Return the published runs nearest to a question, each with what this model predicts for it."""
         near = nearest(
-            load_measurements(self._root),
+            load_measurements(self._root, related_gpus(device, self.devices)),
             transformer=problem.subject.transformer,
             gpu=device,
             devices=self._index.by_id,
@@ -543,6 +543,8 @@ def _plain(workload: Workload) -> dict[str, Any]:
 
 
 def _from_config(place: str) -> Subject:
+    from advisor.describe.huggingface import transformer_from_config
+
     path = Path(place)
     if not path.exists():
         raise ExternalError(

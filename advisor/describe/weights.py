@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import lru_cache
 
 from advisor.workload import LatentAttention, Transformer
 
@@ -75,6 +76,7 @@ class _Stack:
     cross: bool
 
 
+@lru_cache(maxsize=8)
 def weights(model: Transformer) -> tuple[Weight, ...]:
     """Return every kind of parameter tensor of a transformer, in the order in which a token meets them."""
     rows: list[Weight] = [*_stem(model), *_embeddings(model)]
