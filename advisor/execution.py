@@ -94,8 +94,8 @@ class KernelConstants(Model):
     splits: tuple[int, ...]
     prologue_depth: float
     """Length along K that a tile's start and end cost."""
-    split_traffic: float
-    """Bandwidth of the partial sums of a split along K, over the memory bandwidth."""
+    split_overhead: float = Field(ge=0)
+    """Share of the time that adding up the partial sums of a split along K costs."""
     attention_half_length: float
     """Keys at which fused attention reaches half of its rate."""
     cache_share: float

@@ -80,24 +80,34 @@ def _product_times(
 ) -> Floats:
     """Return seconds of one product of each row, shape [rows, G, M].
 
-    The work of the best tiling depends on a device only through its number of multiprocessors, so it is found once for
-    each distinct number, in operations on one multiprocessor, and divided by the rate of one.
+    The work of the best tiling depends on a device only through its number of multiprocessors, and many rows share a
+    shape, so it is found once for each distinct number and shape, in operations on one multiprocessor, and divided by
+    the rate of one.
     """
     distinct, which = np.unique(rates.multiprocessors, return_inverse=True)
-    micro = micro_batches[None, :]
-    m = table.rows_fixed[rows, None] + table.rows_per_sample[rows, None] * micro
-    k = table.inner_fixed[rows, None] + table.inner_per_sample[rows, None] * micro
-    batch = table.batch_fixed[rows, None] + table.batch_per_sample[rows, None] * micro
-    n = np.broadcast_to(table.columns[rows, None], m.shape)
-    best = np.full((len(rows), len(distinct), len(micro_batches)), np.inf)
+    shapes, shape_of = np.unique(
+        np.stack(
+            [
+                table.rows_fixed[rows], table.rows_per_sample[rows], table.inner_fixed[rows],
+                table.inner_per_sample[rows], table.batch_fixed[rows], table.batch_per_sample[rows],
+                table.columns[rows],
+            ]
+        ),
+        axis=1, return_inverse=True,
+    )  # fmt: skip
+    m, k, batch = (
+        shapes[first][:, None] + shapes[first + 1][:, None] * micro_batches[None, :] for first in (0, 2, 4)
+    )
+    n = shapes[6][:, None]
+    best = np.full((shapes.shape[1], len(distinct), len(micro_batches)), np.inf)
     for tile_rows, tile_columns, share in kernel.tiles:
         tiles = batch * np.ceil(m / tile_rows) * np.ceil(n / tile_columns)
         for split in kernel.splits:
             waves = np.ceil(tiles[:, None, :] * split / distinct[None, :, None])
             depth = 2.0 * tile_rows * tile_columns * (k / split + kernel.prologue_depth) / share
-            best = np.minimum(best, waves * depth[:, None, :] * (1.0 + 0.08 * (split > 1)))
+            best = np.minimum(best, waves * depth[:, None, :] * (1.0 + kernel.split_overhead * (split > 1)))
     rate = np.where(table.full_precision[rows, None], rates.full_flops[None, :], rates.matrix_flops[None, :])
-    return np.asarray(best[:, which, :] * (rates.multiprocessors[None, :] / rate)[:, :, None])
+    return np.asarray(best[shape_of][:, which, :] * (rates.multiprocessors[None, :] / rate)[:, :, None])
 
 
 def _attention_times(
