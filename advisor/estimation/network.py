@@ -39,13 +39,21 @@ def links(devices: Sequence[Device], constants: NetworkConstants) -> Links:
     rows = [_inside(device, constants) for device in devices]
     return Links(
         inside=np.array([row[0] for row in rows]),
-        between=np.array([constants.node_gb_s[device.segment] * 1e9 for device in devices]),
+        between=np.array([_between(device, constants) for device in devices]),
         latency_s=constants.latency_us * 1e-6,
         node_latency_s=constants.node_latency_us * 1e-6,
         switched=np.array([row[1] for row in rows], dtype=bool),
         bridged=np.array([row[2] for row in rows]),
         domain=np.array([device.links.nvlink_domain for device in devices]),
     )
+
+
+def _between(device: Device, constants: NetworkConstants) -> float:
+    """Return the bandwidth of one GPU to other nodes, bytes per second."""
+    key = device.segment
+    if key == "datacenter":
+        return constants.node_gb_s[f"datacenter PCIe {device.links.pcie_generation or 3}"] * 1e9
+    return constants.node_gb_s[key] * 1e9
 
 
 def _inside(device: Device, constants: NetworkConstants) -> tuple[float, bool, float]:
