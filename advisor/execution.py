@@ -118,7 +118,7 @@ class NetworkConstants(Model):
     pcie_lane_gb_s: Mapping[str, float]
     """One-way bandwidth of one lane by PCIe generation."""
     node_gb_s: Mapping[str, float]
-    """Inter-node bandwidth of one GPU by segment, one way; of datacenter GPUs by PCIe generation, as network cards are."""
+    """Inter-node bandwidth of one GPU by segment, one way; of datacenter GPUs by PCIe generation, as of their cards."""
     latency_us: float = Field(gt=0)
     node_latency_us: float = Field(gt=0)
     overlap_data: float = Field(ge=0, le=1)

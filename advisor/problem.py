@@ -301,7 +301,7 @@ def _variant(
         quantised=_quantised(problem),
         optimizer=workload.optimizer if problem.training else "none",
         trainable_bytes=_trainable_bytes(problem, compute_bytes),
-        fused=workload.compile or workload.software.trainer == "tuned",
+        fused=workload.compile or workload.software.trainer == "tuned" or not problem.training,
         fused_loss=workload.software.fused_loss,
         sequences=1 if problem.training else workload.inference.batch,
     )
