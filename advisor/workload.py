@@ -38,6 +38,10 @@ def _count(value: object) -> object:
 Count = Annotated[int, BeforeValidator(_count), Field(gt=0, le=10**18)]
 Size = Annotated[int, BeforeValidator(_count), Field(gt=0, le=10**9)]
 Extent = Annotated[int, BeforeValidator(_count), Field(ge=0, le=10**9)]
+Depth = Annotated[int, BeforeValidator(_count), Field(gt=0, le=10**4)]
+"""Layers: the deepest published networks have about a thousand."""
+Width = Annotated[int, BeforeValidator(_count), Field(gt=0, le=2 * 10**6)]
+"""Channels, heads: the widest published transformers have about a hundred thousand."""
 
 
 class LatentAttention(Model):
@@ -58,23 +62,23 @@ class Transformer(Model):
     """
 
     kind: Literal["decoder", "encoder", "encoder-decoder"] = "decoder"
-    layers: Size
-    hidden: Size
-    heads: Size
-    kv_heads: Size | None = None
-    head_dim: Size | None = None
-    ffn: Size
+    layers: Depth
+    hidden: Width
+    heads: Width
+    kv_heads: Width | None = None
+    head_dim: Width | None = None
+    ffn: Width
     vocab: Extent
     gated_ffn: bool = False
     tied_embeddings: bool = False
-    decoder_layers: Size | None = None
-    decoder_heads: Size | None = None
-    decoder_ffn: Size | None = None
+    decoder_layers: Depth | None = None
+    decoder_heads: Width | None = None
+    decoder_ffn: Width | None = None
 
     experts: Extent = 0
     """Routed experts per mixture-of-experts layer; 0 for a dense model."""
     active_experts: Extent = 0
-    expert_ffn: Size | None = None
+    expert_ffn: Width | None = None
     shared_expert_ffn: Extent = 0
     """Inner size of the experts that every token passes, all of them together."""
     shared_expert_gate: bool = False
@@ -108,7 +112,7 @@ class Transformer(Model):
     """Norm on queries and keys: over one head's channels, or over all heads' channels."""
     final_norm: bool = True
     embedding_norm: bool = False
-    embedding_size: Size | None = None
+    embedding_size: Width | None = None
     """Width of the token embedding where a projection to the hidden size follows. In an encoder all tables
     have this width and the projection has a bias (ELECTRA); in a decoder a second projection leads back
     before the head (OPT-350m)."""

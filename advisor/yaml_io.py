@@ -502,7 +502,9 @@ def _fields_at(model_class: type[BaseModel], path: Sequence[str | int]) -> list[
                 inner.extend(_models_in(field.annotation))
         # An index or a key of a mapping stays among the same models.
         models = inner or models
-    return list(dict.fromkeys(name for model in models for name in model.model_fields))
+    return list(
+        dict.fromkeys(field.alias or name for model in models for name, field in model.model_fields.items())
+    )
 
 
 def _models_in(annotation: object) -> list[type[BaseModel]]:
