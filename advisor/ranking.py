@@ -9,9 +9,9 @@ from typing import Literal
 
 from advisor.candidates import Candidate
 from advisor.documents import ExcludedDocument, RelaxDocument
-from advisor.hardware import Device
+from advisor.hardware import Device, Segment
 from advisor.units import GIB, format_duration, format_money
-from advisor.workload import Constraints, Segment
+from advisor.workload import Constraints
 
 Objective = Literal["balanced", "cost", "time", "energy", "value"]
 

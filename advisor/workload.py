@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from advisor.errors import InputError
+from advisor.hardware import Segment, Vendor
 from advisor.quantity import Model
 from advisor.units import parse_count
 
@@ -20,7 +21,6 @@ Checkpointing = Literal["none", "selective", "full"]
 Attention = Literal["eager", "flash"]
 Method = Literal["full", "lora", "qlora"]
 Task = Literal["train", "finetune", "inference"]
-Segment = Literal["consumer", "laptop", "workstation", "datacenter", "embedded", "apple"]
 
 
 def _count(value: object) -> object:
@@ -293,7 +293,7 @@ class Constraints(Model):
     deadline_h: Annotated[float, Field(gt=0)] | None = None
     max_count: Annotated[int, Field(ge=1, le=16384)] | None = None
     max_power_w: Annotated[float, Field(gt=0)] | None = None
-    vendors: tuple[Literal["nvidia", "amd", "intel", "apple"], ...] = ()
+    vendors: tuple[Vendor, ...] = ()
     segments: tuple[Segment, ...] = ()
     min_memory_gib: Annotated[float, Field(gt=0)] | None = None
     ecc: bool = False

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from advisor.execution import CHECKPOINTING, Layout, MemoryConstants
-from advisor.operators import Description, Floats
+from advisor.operators import Affine, Description, Floats
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +151,6 @@ def inference_memory(
     )
 
 
-def _by_checkpointing(quantities: object, micro_batches: Floats) -> Floats:
+def _by_checkpointing(quantities: Mapping[str, Affine], micro_batches: Floats) -> Floats:
     """Return a quantity for every micro-batch and checkpointing, shape [M, C]."""
-    assert isinstance(quantities, dict)
     return np.stack([quantities[name].at(micro_batches) for name in CHECKPOINTING], axis=-1)
