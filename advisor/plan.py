@@ -42,6 +42,8 @@ class Freedom:
     heads: int
     layers: int
     training: bool
+    splits_matrices: bool = True
+    """Whether tensor and pipeline parallelism are among the choices; trainers of adapters shard data only."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -105,7 +107,7 @@ def layouts(count: int, freedom: Freedom) -> Iterator[Layout]:
     for strategy in strategies:
         if strategy != "none":
             yield Layout(count, strategy, data=count)
-    if chosen is not None:
+    if chosen is not None or not freedom.splits_matrices:
         return
     for tensor in _tensor_widths(count, freedom):
         data = count // tensor

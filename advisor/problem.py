@@ -135,6 +135,7 @@ def problem_of(workload: Workload, subject: Subject) -> Problem:
         heads=model.heads,
         layers=model.layers,
         training=training,
+        splits_matrices=workload.method == "full",
     )
     return Problem(workload, subject, length, freedom, _samples(workload, batch, length), tuple(assumptions))
 
