@@ -114,7 +114,7 @@ def plan_document(problem: Problem, candidate: Candidate) -> PlanDocument:
     return PlanDocument(
         precision=precision,
         weight_precision=weight_format(problem, precision, candidate.device),
-        micro_batch=candidate.micro_batch,
+        micro_batch=candidate.micro_batch if problem.training else candidate.micro_batch // layout.data,
         gradient_accumulation=max(1, round(candidate.samples / replicas)),
         global_batch=round(candidate.samples),
         checkpointing=candidate.checkpointing,
@@ -268,7 +268,7 @@ def estimate_document(
         "fits": candidate.fits,
         "memory": memory_document(candidate, constants),
         "plan": plan_document(problem, candidate),
-        "cost": cost_document(candidate, tags, whole_job=problem.samples is not None),
+        "cost": cost_document(candidate, tags, whole_job=problem.has_length),
         "evidence": evidence,
         "would_fit": would_fit,
         "assumptions": (*problem.assumptions, *_assumptions(problem, candidate)),
@@ -283,7 +283,8 @@ def estimate_document(
     group, layout = candidate.team.search.group, candidate.layout
     description = group.describe(layout.tensor, is_compact(layout) if problem.training else False)
     samples_per_s = step.inverse(candidate.samples)
-    total = None if problem.samples is None else step.scaled(problem.samples / candidate.samples / 3600)
+    steps = problem.steps_of(candidate.samples)
+    total = None if steps is None else step.scaled(steps / 3600)
     rows, streaming = breakdown(problem, candidate, constants)
     tokens = description.tokens_per_sample + (group.new_tokens if problem.generates else 0)
     peak = float(group.rates.peak_flops[candidate.index])
@@ -327,7 +328,10 @@ def _assumptions(problem: Problem, candidate: Candidate) -> list[str]:
         found.append(
             f"adapters of rank {workload.lora.rank} on {', '.join(workload.lora.targets)}, {base} base"
         )
-    if problem.training and problem.subject.transformer.vocab and not workload.software.fused_loss:
+    model = problem.subject.transformer
+    if problem.training and model.vocab and model.kind == "encoder" and model.head != "masked-language-model":
+        found.append("no vocabulary head: this trains a classifier; pretraining is the model's -mlm variant")
+    elif problem.training and model.vocab and not workload.software.fused_loss:
         found.append("the loss holds the whole logits (software.fused_loss: true if yours does not)")
     if candidate.count > GPUS_PER_NODE:
         found.append(f"nodes of {GPUS_PER_NODE} GPUs with the usual network of their segment")

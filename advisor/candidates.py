@@ -66,11 +66,10 @@ def candidates(
         prices: of one GPU, in the order of the devices.
         constants: for the power model.
     """
-    samples_in_job = problem.samples
     found = []
     for index, device in enumerate(team.devices):
         step_s, samples = float(choices.step_s[index]), float(choices.samples[index])
-        steps = REFERENCE_STEPS if samples_in_job is None else samples_in_job / samples
+        steps = problem.steps_of(samples) or REFERENCE_STEPS
         hours = steps * step_s / 3600.0
         watts = device.board.tdp_w / device.board.devices_per_board
         matrix, busy = float(choices.matrix_share[index]), float(choices.busy_share[index])

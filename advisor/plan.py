@@ -23,6 +23,8 @@ SHARDED: tuple[Strategy, ...] = ("zero1", "zero2", "fsdp")
 COMPLEXITY_PENALTY = 1.03
 """A layout with tensor or pipeline parallelism must be this much faster than a plain one to be proposed."""
 
+LARGEST_MICRO_BATCH = 1024
+
 NEARLY_AS_FAST = 1.02
 """Of plans within this factor of the fastest, the one that needs the least memory is proposed."""
 
@@ -101,7 +103,8 @@ def layouts(count: int, freedom: Freedom) -> Iterator[Layout]:
         yield Layout(1, "none")
         return
     if not freedom.training:
-        yield from _serving_layouts(count, freedom)
+        if chosen is None:
+            yield from _serving_layouts(count, freedom)
         return
     strategies: tuple[Strategy, ...] = ("ddp", *SHARDED) if chosen is None else (chosen,)
     for strategy in strategies:
@@ -139,13 +142,16 @@ def _tensor_widths(count: int, freedom: Freedom) -> tuple[int, ...]:
 
 
 def micro_batches(freedom: Freedom) -> Floats:
-    """Return the micro-batches to try: what the user fixed, else powers of two and the whole share of the batch."""
+    """Return the micro-batches to try: what the user fixed, the divisors of a fixed batch, else powers of two."""
     if freedom.micro_batch is not None:
         return np.array([float(freedom.micro_batch)])
     if not freedom.training:
         return np.array([float(freedom.global_batch)])
+    if freedom.global_is_fixed:
+        share = range(1, min(freedom.global_batch, LARGEST_MICRO_BATCH) + 1)
+        return np.array([float(size) for size in share if freedom.global_batch % size == 0])
     sizes = {float(2**power) for power in range(11) if 2**power <= freedom.global_batch}
-    return np.array(sorted(sizes | {float(min(freedom.global_batch, 1024))}))
+    return np.array(sorted(sizes | {float(min(freedom.global_batch, LARGEST_MICRO_BATCH))}))
 
 
 class Search:
@@ -240,7 +246,7 @@ class Search:
         None where no size does.
         """
         if not self.freedom.training:
-            return np.ones_like(self.micro)
+            return np.ones_like(self.micro) if self.freedom.global_batch % layout.data == 0 else None
         total, each = self.freedom.global_batch, self.micro * layout.data
         if self.freedom.global_is_fixed:
             possible = np.asarray(total % each == 0)
@@ -280,7 +286,8 @@ class Search:
             steps = samples[number, micro] / (self.micro[micro] * layout.data)
             matrix[rows] = times.matrix[rows, micro] / times.device[rows, micro]
             total = steps * kernels * self.group.time_factor / layout.pipeline
-            total = total + times.device_optimizer[rows] / layout.shards
+            spread = layout.shards * layout.pipeline
+            total = total + times.device_optimizer[rows] * self.group.time_factor / spread
             busy[rows] = np.minimum(total / step_s[rows], 1.0)
         return matrix, busy
 
@@ -354,7 +361,7 @@ class Search:
         matrix = sum(weight * times.matrix for weight, (_, times) in zip(weights, passes, strict=False))
         prompt, token = self.serving_times(layout)
         total = prompt + token * self.group.new_tokens
-        share = np.minimum(kernels * self.group.time_factor / total, 1.0)
+        share = np.minimum(kernels * self.group.time_factor / total, 1.0) / layout.pipeline
         return np.asarray(matrix / kernels), np.asarray(share)
 
     def _passes(self, layout: Layout) -> list[tuple[Description, StepTimes]]:

@@ -58,7 +58,8 @@ class Problem:
         subject: the model.
         sequence_length: tokens of one sample.
         freedom: what the plan search may choose.
-        samples: samples of the whole job, None where the user gave no amount.
+        samples: samples of the whole job, None where the user gave steps or no amount.
+        steps: steps of the whole job, None where the user gave no steps.
         assumptions: every default that was filled in, in words.
     """
 
@@ -67,7 +68,17 @@ class Problem:
     sequence_length: int
     freedom: Freedom
     samples: float | None
+    steps: float | None
     assumptions: tuple[str, ...]
+
+    @property
+    def has_length(self) -> bool:
+        """Whether the user said how long the job is."""
+        return self.samples is not None or self.steps is not None
+
+    def steps_of(self, samples_per_step: float) -> float | None:
+        """Return the steps of the whole job, None where its length is not known."""
+        return self.steps if self.samples is None else self.samples / samples_per_step
 
     @property
     def training(self) -> bool:
@@ -126,6 +137,13 @@ def problem_of(workload: Workload, subject: Subject) -> Problem:
             field="sharding.tensor",
             value=sharding.tensor,
         )
+    if isinstance(sharding, Parallelism) and sharding.pipeline > model.layers + (model.decoder_layers or 0):
+        raise InputError(
+            "more stages than layers",
+            field="sharding.pipeline",
+            value=sharding.pipeline,
+            accepted=f"at most {model.layers}",
+        )
     freedom = Freedom(
         global_batch=batch,
         global_is_fixed=fixed,
@@ -137,7 +155,11 @@ def problem_of(workload: Workload, subject: Subject) -> Problem:
         training=training,
         splits_matrices=workload.method == "full",
     )
-    return Problem(workload, subject, length, freedom, _samples(workload, batch, length), tuple(assumptions))
+    steps = None if workload.data.steps is None else float(workload.data.steps)
+    new_tokens = workload.inference.new_tokens if not training and model.kind != "encoder" else 0
+    return Problem(
+        workload, subject, length, freedom, _samples(workload, length + new_tokens), steps, tuple(assumptions)
+    )
 
 
 def _global_batch(
@@ -160,15 +182,12 @@ def _global_batch(
     return batch, False
 
 
-def _samples(workload: Workload, batch: int, length: int) -> float | None:
-    """Return the samples of the whole job."""
+def _samples(workload: Workload, tokens_per_sample: int) -> float | None:
+    """Return the samples of the whole job, None where it is not given in samples or tokens."""
     data, epochs = workload.data, workload.data.epochs or 1.0
     if data.samples is not None:
         return data.samples * epochs
-    if data.tokens is not None:
-        tokens = length + workload.inference.new_tokens if workload.effective_task == "inference" else length
-        return data.tokens * epochs / tokens
-    return None if data.steps is None else float(data.steps * batch)
+    return None if data.tokens is None else data.tokens * epochs / tokens_per_sample
 
 
 def refusal(problem: Problem, device: Device) -> str | None:
@@ -305,6 +324,7 @@ def _variant(
         fused=workload.compile or workload.software.trainer == "tuned" or not problem.training,
         fused_loss=workload.software.fused_loss,
         sequences=1 if problem.training else workload.inference.batch,
+        cache_bytes=_cache_bytes(problem, compute_bytes),
     )
 
 

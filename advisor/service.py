@@ -142,7 +142,7 @@ class Advisor:
                 excluded.append(
                     ExcludedDocument(gpu=device.id, name=device.name, reason=why[1], constraint=why[0])
                 )
-        whole_job = problem.samples is not None
+        whole_job = problem.has_length
         qualified: list[Candidate] = []
         refusals: list[tuple[Refused, ...]] = []
 
@@ -465,7 +465,7 @@ class Advisor:
             self.constants,
             evidence=evidence,
         )
-        if row.way is not None and problem.samples is not None:
+        if row.way is not None and problem.has_length:
             cost = estimate.cost.model_copy(update={"total_usd": row.cost, "total_by": row.way})
             estimate = estimate.model_copy(update={"cost": cost})
         fields = {name: getattr(estimate, name) for name in type(estimate).model_fields}

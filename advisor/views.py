@@ -96,7 +96,7 @@ def ratio_document(row: EstimateDocument, first: EstimateDocument) -> RatioDocum
 
 def pick_document(problem: Problem, label: str, row: Ranked, place: int) -> PickDocument:
     """Return an answer that is asked for by name."""
-    candidate, whole_job = row.candidate, problem.samples is not None
+    candidate, whole_job = row.candidate, problem.has_length
     return PickDocument(
         label=label,
         gpu=candidate.device.id,

@@ -479,3 +479,25 @@ def test_models_that_this_version_cannot_read_are_refused_by_name(source: str) -
 def test_more_positions_than_were_learned_are_refused() -> None:
     with pytest.raises(InputError, match="1024 learned positions"):
         estimate("gpt2", "rtx-4090", data={"sequence_length": 2048})
+
+
+def test_steps_are_steps_whatever_the_number_of_gpus() -> None:
+    for count in (1, 8):
+        (found,) = advisor.estimate(
+            "gpt2", gpus=["h100-sxm5-80gb"], count=count, task="finetune", data={"steps": 10_000}
+        ).estimates
+        assert found.total_time_h is not None
+        assert found.step_time_s is not None
+        assert found.total_time_h.value * 3600 / found.step_time_s.value == pytest.approx(10_000)
+
+
+def test_a_smaller_cache_is_read_faster() -> None:
+    def each_token(cache: str) -> float:
+        (found,) = advisor.estimate(
+            "llama-3.1-8b", gpus=["h100-sxm5-80gb"], task="inference",
+            inference={"batch": 16, "prompt_tokens": 8000, "new_tokens": 128, "kv_cache": cache},
+        ).estimates  # fmt: skip
+        assert found.time_per_output_token_s is not None
+        return found.time_per_output_token_s.value
+
+    assert each_token("fp8") < 0.9 * each_token("bf16")

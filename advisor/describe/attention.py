@@ -84,7 +84,8 @@ def _attention_core(
     if latent and queries == 1.0:
         cached = keys * (latent.key_value_rank + latent.rope_head_dim)
         products = 2.0 * keys * (2 * latent.key_value_rank + latent.rope_head_dim) * heads
-    moved = act * (queries * (qk_dim + v_dim) * heads + cached)
+    cached *= variant.cache_bytes if queries == 1.0 and not training else act
+    moved = act * queries * (qk_dim + v_dim) * heads + cached
     if variant.attention == "flash" or queries == 1.0:
         flops = Affine(0.0, products * (0.5 if masked else 1.0))
         forward = Operator(

@@ -142,13 +142,22 @@ def _experts(
     flops = Affine(0.0, 2.0 * tokens * share * outputs * inputs * experts)
     moved = tokens * share * experts * (inputs + outputs) * act
     touched = experts * (1.0 - (1.0 - share) ** (tokens * variant.sequences))
-    stored = touched * outputs * inputs * _weight_bytes(weight, variant)
+    dequantised = training and variant.quantised is not None
+    held = touched * outputs * inputs
+    stored = held * (act if dequantised else _weight_bytes(weight, variant))
     rows = Affine(0.0, tokens * share * experts / touched)
     forward = Operator(
         weight.name, Kind.BATCHED_GEMM, Phase.FORWARD, layers, flops, Affine(stored, moved), rows=rows,
         columns=outputs, inner=Affine(inputs), batch=Affine(touched), recompute=Recompute.FULL,
     )  # fmt: skip
     yield forward
+    if dequantised:
+        unpack = Operator(
+            f"{weight.name}.dequantise", Kind.POINTWISE, Phase.FORWARD, layers,
+            bytes=Affine(held * (act + _weight_bytes(weight, variant))), recompute=Recompute.FULL,
+        )  # fmt: skip
+        yield unpack
+        yield replace(unpack, phase=Phase.BACKWARD, recompute=Recompute.NEVER)
     if training:
         yield replace(
             forward,

@@ -37,6 +37,7 @@ class Variant:
         fused: pointwise chains run as one kernel (a compiler, a tuned trainer).
         fused_loss: the logits are never held as a whole.
         sequences: sequences served together, for the experts that they touch.
+        cache_bytes: bytes of one element of the KV cache that decoding reads.
     """
 
     compute_bytes: float = 2.0
@@ -52,6 +53,7 @@ class Variant:
     fused: bool = False
     fused_loss: bool = False
     sequences: int = 1
+    cache_bytes: float = 2.0
 
     @property
     def residual_bytes(self) -> float:

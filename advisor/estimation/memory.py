@@ -89,12 +89,8 @@ def training_memory(
     parameters = master + copies + frozen / parameter_shards
     gathered = 0.0
     if sharded:
-        gathered = (
-            2
-            * held.largest_unit
-            * max(precisions.compute, 2.0 if precisions.trainable > 2 else precisions.trainable)
-        )
-        gathered += held.largest_unit * precisions.gradient
+        share = held.trainable / (held.trainable + held.frozen + held.frozen_quantised)
+        gathered = held.largest_unit * (2 * precisions.frozen + share * precisions.gradient)
     optimizer_peak = precisions.optimizer_temporary * trainable / master_shards
 
     micro = micro_batches[:, None]
