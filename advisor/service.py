@@ -180,7 +180,7 @@ class Advisor:
             qualified=len(ranking),
             excluded=(*excluded_documents(refusals, shown), *excluded),
             relax=() if ranking else tuple(self._relaxations(problem, refusals, excluded)),
-            warnings=about(problem),
+            warnings=(*about(problem), *_limits(problem)),
         )
 
     def _relaxations(
@@ -540,6 +540,17 @@ def open_advisor(catalog_folders: Sequence[Path] = ()) -> Advisor:
 def _plain(workload: Workload) -> dict[str, Any]:
     """Return a workload as the user wrote it: fields that were set."""
     return workload.model_dump(mode="json", by_alias=True, exclude_unset=True)
+
+
+def _limits(problem: Problem) -> tuple[str, ...]:
+    """Return which limits cannot be held against a job of unknown length."""
+    if problem.has_length:
+        return ()
+    constraints = problem.workload.constraints
+    given = [name for name in ("budget_usd", "deadline_h") if getattr(constraints, name) is not None]
+    return tuple(
+        f"{name}: the length of the job is not given (data), so rent and time are not held" for name in given
+    )
 
 
 def _from_config(place: str) -> Subject:
