@@ -15,7 +15,7 @@ from advisor.workload import Constraints
 
 Objective = Literal["balanced", "cost", "time", "energy", "value"]
 
-_CAUTION = "For the order, times count at the upper end of their interval, and more where software supports a platform in part."
+_CAUTION = "For the order, times count at the upper end of their interval, more where a platform is supported in part."
 
 EXPLANATIONS: dict[Objective, str] = {
     "balanced": "least (total cost x time x number of GPUs): a faster answer may cost in proportion. "
