@@ -354,6 +354,14 @@ def warnings(
     """Return what the reader should know before relying on an estimate."""
     device = candidate.device
     found = [f"catalog: {doubt}" for doubt in device.doubts]
+    if candidate.fits:
+        memory = memory_document(candidate, constants)
+        if memory.required_gib.high > memory.available_gib:
+            found.append(
+                "memory: it may not fit, the interval of what is needed goes beyond what is available"
+            )
+        if problem.has_length and candidate.hours > hours_of_use(problem.workload.economics):
+            found.append("the job takes longer than bought hardware works over its horizon (economics)")
     own = constants_of(device, constants)
     if own.support_note is not None:
         found.append(f"software: {own.support_note}")

@@ -111,6 +111,8 @@ def problem_of(workload: Workload, subject: Subject) -> Problem:
         length = workload.inference.prompt_tokens
     elif length is None:
         length = min(subject.sequence_length or LONGEST_DEFAULT[task], LONGEST_DEFAULT[task])
+        if model.vocab and (rows := model.decoder_max_positions or model.max_positions):
+            length = min(length, rows)
         if not (model.patch_size or model.audio_channels):
             assumptions.append(f"sequence length {length} tokens (not given)")
     whole = length if training else length + (workload.inference.new_tokens if model.kind == "decoder" else 0)

@@ -306,11 +306,15 @@ def excluded_documents(refusals: Iterable[tuple[Refused, ...]], shown: set[str])
     ]
 
 
-def _farness(refusal: Sequence[Refused]) -> tuple[float, float, int]:
-    """Order refusals: fewest constraints broken first, then the least excess, then the fewest GPUs."""
+def _farness(refusal: Sequence[Refused]) -> tuple[bool, float, float, int]:
+    """Order refusals: what fits first, then the fewest constraints broken, the least excess, the fewest GPUs.
+
+    Too little memory is the reason only where no number of the GPU fits.
+    """
     if not refusal:
-        return math.inf, math.inf, 0
-    return len(refusal), math.prod(each.excess for each in refusal), refusal[0].candidate.count
+        return True, math.inf, math.inf, 0
+    excess = math.prod(each.excess for each in refusal)
+    return refusal[0].constraint == "memory", len(refusal), excess, refusal[0].candidate.count
 
 
 def relaxations(refusals: Sequence[tuple[Refused, ...]], constraints: Constraints) -> list[RelaxDocument]:

@@ -22,6 +22,8 @@ CATALOG = {device.id: device for device in shipped_devices()}
 GPUS = {name for name, device in CATALOG.items() if device.kind == "gpu"}
 TOKENS = {"data": {"tokens": 50_000_000}}
 
+ROOT = Path(__file__).parents[1]
+
 
 @cache
 def adviser() -> service.Advisor:
@@ -501,3 +503,15 @@ def test_a_smaller_cache_is_read_faster() -> None:
         return found.time_per_output_token_s.value
 
     assert each_token("fp8") < 0.9 * each_token("bf16")
+
+
+def test_a_config_with_learned_positions_needs_no_sequence_length() -> None:
+    config = ROOT / "tests" / "data" / "configs" / "gpt2.json"
+    (found,) = advisor.estimate({"model": {"huggingface": str(config)}}, gpus=["rtx-4090"]).estimates
+    assert any("sequence length 1024" in text for text in found.assumptions)
+
+
+def test_memory_is_the_reason_only_where_no_number_fits() -> None:
+    answer = advisor.recommend("llama-3.1-8b", data={"tokens": 15e12}, constraints={"budget_usd": 100})
+    (why,) = [row for row in answer.excluded if row.gpu == "h100-sxm5-80gb"]
+    assert why.constraint == "budget_usd"
