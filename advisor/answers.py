@@ -25,7 +25,7 @@ from advisor.estimation.interval import combined
 from advisor.estimation.network import GPUS_PER_NODE
 from advisor.estimation.time import MATRIX_KINDS, memory_times, row_times
 from advisor.execution import CHECKPOINTING, Constants
-from advisor.operators import Kind, OperatorTable, Phase, Recompute
+from advisor.operators import Kind, OperatorTable, Phase
 from advisor.plan import is_compact
 from advisor.prices import PriceRecord
 from advisor.problem import Problem, weight_format
@@ -147,11 +147,7 @@ def _kernel_seconds(
     seconds = row_times(table, rates, sizes, constants.kernel)[:, 0, 0]
     memory = memory_times(table, rates, sizes, constants.kernel)[:, 0, 0]
     level = CHECKPOINTING.index(candidate.checkpointing)
-    again = [
-        np.zeros(len(table), dtype=bool),
-        table.recompute == Recompute.SELECTIVE,
-        table.recompute != Recompute.NEVER,
-    ][level]
+    again = table.recomputed()[level]
     running = np.where(table.phase == Phase.OPTIMIZER, 0.0, 1.0) + again
     step: dict[str, float] = {}
     once: dict[str, float] = {}
@@ -261,18 +257,19 @@ def estimate_document(
     would_fit: tuple[WhatIfDocument, ...] = (),
 ) -> EstimateDocument:
     """Return everything that is said about one candidate."""
+    memory = memory_document(candidate, constants)
     common = {
         "gpu": candidate.device.id,
         "name": candidate.device.name,
         "count": candidate.count,
         "fits": candidate.fits,
-        "memory": memory_document(candidate, constants),
+        "memory": memory,
         "plan": plan_document(problem, candidate),
         "cost": cost_document(candidate, tags, whole_job=problem.has_length),
         "evidence": evidence,
         "would_fit": would_fit,
         "assumptions": (*problem.assumptions, *_assumptions(problem, candidate)),
-        "warnings": warnings(problem, candidate, tags, constants),
+        "warnings": warnings(problem, candidate, memory, tags, constants),
     }
     if not candidate.fits:
         nothing = dict.fromkeys(
@@ -349,13 +346,12 @@ def _assumptions(problem: Problem, candidate: Candidate) -> list[str]:
 
 
 def warnings(
-    problem: Problem, candidate: Candidate, tags: PriceTags, constants: Constants
+    problem: Problem, candidate: Candidate, memory: MemoryDocument, tags: PriceTags, constants: Constants
 ) -> tuple[str, ...]:
     """Return what the reader should know before relying on an estimate."""
     device = candidate.device
     found = [f"catalog: {doubt}" for doubt in device.doubts]
     if candidate.fits:
-        memory = memory_document(candidate, constants)
         if memory.required_gib.high > memory.available_gib:
             found.append(
                 "memory: it may not fit, the interval of what is needed goes beyond what is available"

@@ -161,6 +161,14 @@ class OperatorTable:
     def __len__(self) -> int:
         return len(self.names)
 
+    def recomputed(self) -> tuple[NDArray[np.bool_], NDArray[np.bool_], NDArray[np.bool_]]:
+        """Return which rows run a second time, each of shape [rows]: with no, selective and full checkpointing."""
+        return (
+            np.zeros(len(self), dtype=bool),
+            np.asarray(self.recompute == Recompute.SELECTIVE),
+            np.asarray(self.recompute != Recompute.NEVER),
+        )
+
     def flops(
         self, micro_batch: float, *, phases: tuple[Phase, ...] = (Phase.FORWARD, Phase.BACKWARD)
     ) -> float:
@@ -212,4 +220,3 @@ class Description:
     """All-reduces of ``boundary_bytes`` in one forward pass under tensor parallelism; backward has as many."""
     cache_bytes: Affine = field(default_factory=Affine)
     """KV cache of the longest sequence, inference only."""
-    assumptions: tuple[str, ...] = ()

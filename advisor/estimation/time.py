@@ -13,7 +13,7 @@ import numpy as np
 
 from advisor.estimation.devices import DeviceRates
 from advisor.execution import CHECKPOINTING, KernelConstants
-from advisor.operators import Floats, Kind, OperatorTable, Phase, Recompute
+from advisor.operators import Floats, Kind, OperatorTable, Phase
 
 _PRODUCTS = (Kind.GEMM, Kind.BATCHED_GEMM, Kind.CONVOLUTION, Kind.GROUPED_CONVOLUTION, Kind.RECURRENT)
 
@@ -149,11 +149,7 @@ def step_times(
     step = table.phase != Phase.OPTIMIZER
     backward = table.phase == Phase.BACKWARD
     optimizer = table.phase == Phase.OPTIMIZER
-    again = [
-        np.zeros_like(step),
-        table.recompute == Recompute.SELECTIVE,
-        table.recompute != Recompute.NEVER,
-    ]
+    again = table.recomputed()
     micro_shape = (len(rates.launch_s), len(micro_batches))
     return StepTimes(
         device=total(step, seconds),
