@@ -70,7 +70,7 @@ def time_spread(problem: Problem, candidate: Candidate, constants: Constants) ->
         spreads.append(extra.several_gpus)
     if candidate.count > GPUS_PER_NODE:
         spreads.append(extra.several_nodes)
-    if problem.subject.transformer.experts:
+    if problem.subject.experts:
         spreads.append(extra.mixture_of_experts)
     if not problem.training:
         spreads.append(extra.inference)
@@ -286,7 +286,7 @@ def estimate_document(
     tokens = description.tokens_per_sample + (group.new_tokens if problem.generates else 0)
     peak = float(group.rates.peak_flops[candidate.index])
     flops = description.table.flops(candidate.micro_batch) * candidate.samples / candidate.micro_batch
-    has_tokens = problem.subject.transformer.vocab > 0
+    has_tokens = problem.subject.counts_tokens
     return EstimateDocument(
         **common,
         step_time_s=step,
@@ -325,11 +325,7 @@ def _assumptions(problem: Problem, candidate: Candidate) -> list[str]:
         found.append(
             f"adapters of rank {workload.lora.rank} on {', '.join(workload.lora.targets)}, {base} base"
         )
-    model = problem.subject.transformer
-    if problem.training and model.vocab and model.kind == "encoder" and model.head != "masked-language-model":
-        found.append("no vocabulary head: this trains a classifier; pretraining is the model's -mlm variant")
-    elif problem.training and model.vocab and not workload.software.fused_loss:
-        found.append("the loss holds the whole logits (software.fused_loss: true if yours does not)")
+    found += problem.subject.assumptions(workload)
     if candidate.count > GPUS_PER_NODE:
         found.append(f"nodes of {GPUS_PER_NODE} GPUs with the usual network of their segment")
     if not problem.training:

@@ -18,9 +18,10 @@ from advisor.errors import AdvisorError, ExitCode, ExternalError, InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from advisor.network import TorchModel
     from advisor.quantity import Model
     from advisor.render.table import Page
-    from advisor.service import Advisor
+    from advisor.service import Advisor, CodePolicy
     from advisor.workload import Workload
     from advisor.workload_file import Form
 
@@ -28,7 +29,7 @@ _T = TypeVar("_T")
 
 OBJECTIVES = ("balanced", "cost", "time", "energy", "value")
 FORMATS = ("table", "json", "markdown", "csv")
-SCHEMAS = ("workload", "estimate", "recommend", "compare", "gpu", "model", "price")
+SCHEMAS = ("workload", "estimate", "recommend", "compare", "gpu", "model", "price", "table")
 SHELLS = ("bash", "zsh", "tcsh")
 _FORMAT_OF_SUFFIX = {".json": "json", ".md": "markdown", ".csv": "csv"}
 _TABLE_TOP = 10
@@ -175,6 +176,10 @@ def build_parser() -> argparse.ArgumentParser:
     compare.add_argument("--count", metavar="N", help="how many of each GPU")
     _add_workload_options(compare)
 
+    describe = add("describe", "write a model's operator table, for use where there is no torch")
+    describe.add_argument("workload", metavar="WORKLOAD", help="model name, file, or -")
+    _add_workload_options(describe)
+
     gpus = add("gpus", "list the catalog of GPUs, or show all facts of one with their sources")
     gpus.add_argument(
         "words", nargs="*", metavar="QUERY | show ID", help="words to search for, or show and a GPU"
@@ -222,6 +227,10 @@ def _add_workload_options(parser: argparse.ArgumentParser) -> None:
     acquire = group.add_mutually_exclusive_group()
     acquire.add_argument("--buy-only", dest="acquire", action="store_const", const="buy", help="never rent")
     acquire.add_argument("--rent-only", dest="acquire", action="store_const", const="rent", help="never buy")
+    group.add_argument(
+        "--allow-code", action="store_true", help="run the code of a model given as model.torch; read it first"
+    )
+    group.add_argument("--trace-timeout", metavar="SECONDS", help="end that code after this many seconds (300)")
     group.add_argument(
         "--set", dest="settings", action="append", default=[], metavar="FIELD=VALUE",
         help="set any field, such as batch.micro=8 or model.transformer.layers=40; may be given again",
@@ -343,6 +352,17 @@ def _fitting(fits: Iterator[bool]) -> ExitCode:
     return ExitCode.ANSWERED if any(fits) else ExitCode.UNSATISFIED
 
 
+def _describe(args: argparse.Namespace) -> int:
+    from advisor.render.json import render_operators
+
+    if args.format not in ("table", "json"):
+        raise InputError("an operator table is JSON", source="--format", value=args.format, accepted="json")
+    advisor, workload = _open(args), _read(args)
+    table = _blaming(args, lambda: advisor.describe(workload))
+    _deliver(args, render_operators(table))
+    return ExitCode.ANSWERED
+
+
 def _gpus(args: argparse.Namespace) -> int:
     name, query = _shown_or_searched(args, "ID")
     advisor = _open(args)
@@ -379,6 +399,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "recommend": _recommend,
     "estimate": _estimate,
     "compare": _compare,
+    "describe": _describe,
     "gpus": _gpus,
     "models": _models,
     "schema": _schema,
@@ -400,7 +421,27 @@ def _open(args: argparse.Namespace) -> Advisor:
             raise InputError(
                 "not a folder", source="--catalog", value=str(folder), accepted="a folder of YAML files"
             )
-    return open_advisor(folders)
+    return open_advisor(folders, _code_policy(args))
+
+
+def _code_policy(args: argparse.Namespace) -> CodePolicy:
+    """Return whether the code of a model may run: by the option, or by a yes in a terminal."""
+    from advisor.service import CodePolicy
+
+    if getattr(args, "workload", None) is None:
+        return CodePolicy()
+    policy = CodePolicy(allowed=(lambda _: True) if args.allow_code else _ask_about_code)
+    if args.trace_timeout is None:
+        return policy
+    return CodePolicy(policy.allowed, float(_whole("--trace-timeout", args.trace_timeout, 1, 86400)))
+
+
+def _ask_about_code(model: TorchModel) -> bool:
+    """Ask whether the code of a model may run; no where nobody can answer."""
+    if not (sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty()):
+        return False
+    factories = ", ".join(part.factory for part in model.steps)
+    return diagnostics.confirm(f"This runs the code of {factories} (looked for first in {model.folder or '.'}). Run it?")
 
 
 def _read(args: argparse.Namespace) -> Workload:

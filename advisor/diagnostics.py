@@ -54,6 +54,12 @@ def report_notes(notes: Iterable[str], *, color: bool = True) -> None:
         _say("note", note, color)
 
 
+def confirm(question: str) -> bool:
+    """Ask a question that is answered with yes or no on the terminal; anything but a yes is a no."""
+    _write(f"{question} [y/N] ")
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 def error_answer(error: AdvisorError) -> ErrorAnswer:
     """Return the document that answers a bad line of a stream."""
     from advisor.documents import ErrorAnswer, PlaceDocument

@@ -285,6 +285,8 @@ class ModelDocument(Model):
     active_parameters: int
     parameters_source: str
     sequence_length: int | None
+    sample: str | None = None
+    """What one sample of a traced network is."""
     aliases: tuple[str, ...] = ()
     dimensions: Mapping[str, Any] | None = None
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -102,6 +102,20 @@ class KernelConstants(Model):
     cache_speedup: float
     """A kernel whose tensors fit this share of the L2 streams faster by this factor."""
     sustained_exponent: float
+    bandwidth: Mapping[str, Annotated[float, Field(gt=0, le=1)]]
+    """Share of the sustained bandwidth that a kind of operator reaches; 1 for kinds that are not named."""
+    rate: Mapping[str, Annotated[float, Field(gt=0, le=1)]]
+    """Share of the rate of a plain matrix product that a kind of product reaches; 1 for kinds that are not named."""
+    source: str
+
+
+class TracedConstants(Model):
+    """Operators of traced networks that transformers do not have, shared by all architectures."""
+
+    layout_copies: float = Field(ge=0, le=4)
+    """Times that the tensors of a convolution on tensor cores are copied where they lie in NCHW."""
+    compiled_pointwise: float = Field(gt=0, le=1)
+    """Share of the traffic of pointwise operators that a compiler leaves."""
     source: str
 
 
@@ -136,6 +150,8 @@ class MemoryConstants(Model):
     activation_slack: float = Field(ge=1, le=1.5)
     """What models keep beside the tensors that the description lists."""
     collective_mib: float = Field(ge=0)
+    convolution_workspace: float = Field(ge=0, le=2)
+    """Share of input and output of the largest convolution that its algorithm holds once more."""
     margin: float = Field(ge=0, lt=0.2)
     spread: float = Field(ge=1)
     source: str
@@ -181,18 +197,104 @@ class RankingConstants(Model):
     source: str
 
 
+class TreeConstants(Model):
+    """What growing trees costs one library on one kind of device.
+
+    Work is counted in cycles of one multiprocessor of a GPU or one core of a CPU, which all share it: published times
+    on five generations scale with their number and clock, not with memory bandwidth.
+    """
+
+    start_s: float = Field(ge=0)
+    """Before the first tree: context, compilation of kernels, threads."""
+    split_us: float = Field(ge=0)
+    """Latency of one sequential step: of a node (XGBoost, LightGBM), of a level (CatBoost, forests)."""
+    row_cycles: float = Field(ge=0)
+    """To move one row to its child, its gradient included."""
+    value_cycles: float = Field(gt=0)
+    """To add one row to the bin of one feature, with 256 bins."""
+    bin_exponent: float = Field(default=0.0, ge=0, le=1)
+    """Fewer bins are faster by this power of their number."""
+    spill_exponent: float = Field(default=0.0, ge=0, le=1)
+    """Cycles grow by this power of the rows over a million, as gradients and positions leave the caches."""
+    host_row_ns: float = Field(default=0.0, ge=0)
+    """What the host does for one row and level while the device waits."""
+    binning_cycles: float = Field(ge=0)
+    """To find the bin of one value, once."""
+    row_bytes: float = Field(ge=0)
+    """Memory of one row beside its bins: gradients, positions, predictions, label."""
+    least_leaf_rows: float = Field(gt=0)
+    """Rows in the smallest leaf that the library's defaults allow."""
+    spread: float = Field(ge=1)
+    source: str
+
+
+class ProductConstants(Model):
+    """What learners made of matrix products cost one library on one kind of device."""
+
+    start_s: float = Field(ge=0)
+    pass_us: float = Field(ge=0)
+    """Latency of one pass over the data beside its kernels."""
+    product_share: float = Field(gt=0, le=1)
+    """Share of the rate of a plain matrix product that the library's own reaches."""
+    selection_cycles: float = Field(ge=0)
+    """Cycles of one multiprocessor or core to look at one distance when the nearest are kept."""
+    spread: float = Field(ge=1)
+    source: str
+
+
+class SvmConstants(Model):
+    """What sequential minimal optimisation costs on one kind of device."""
+
+    start_s: float = Field(ge=0)
+    iterations_per_support_vector: float = Field(gt=0)
+    iteration_us: float = Field(ge=0)
+    """Latency of one iteration: choosing the pair and updating its multipliers."""
+    value_cycles: float = Field(ge=0)
+    """To multiply one value of a kernel row on a single core; 0 where kernel rows are matrix products."""
+    row_cycles: float = Field(ge=0)
+    """To update the gradient of one row, and to look at it when the pair is chosen."""
+    kernel_rows_kept: float = Field(ge=0, lt=1)
+    """Kernel rows found in the cache, not computed."""
+    working_set: int = Field(ge=2)
+    """Rows whose kernel rows are computed together."""
+    units: int = Field(ge=0)
+    """Cores that one problem uses; 0: all."""
+    spread: float = Field(ge=1)
+    source: str
+
+
+DeviceSide = Literal["gpu", "cpu"]
+
+
+class LearnerConstants(Model):
+    """Costs of learners that are not networks, by library or kind of learner and by kind of device."""
+
+    host_copy_gb_s: float = Field(gt=0)
+    """Rate at which ordinary (pageable) host memory reaches the device."""
+    vendors: Mapping[str, tuple[str, ...]]
+    """Vendors on whose GPUs a library trains."""
+    least_capability: Mapping[str, str]
+    """Least CUDA compute capability of current releases, where there is one."""
+    trees: Mapping[str, Mapping[DeviceSide, TreeConstants]]
+    products: Mapping[str, Mapping[DeviceSide, ProductConstants]]
+    svm: Mapping[DeviceSide, SvmConstants]
+    source: str
+
+
 class Constants(Model):
     """Everything in ``efficiency.yaml``."""
 
     date: str
     architectures: tuple[ArchitectureConstants, ...]
     kernel: KernelConstants
+    traced: TracedConstants
     network: NetworkConstants
     memory: MemoryConstants
     power: PowerConstants
     software: SoftwareConstants
     intervals: IntervalConstants
     ranking: RankingConstants
+    learners: LearnerConstants
 
     def of(self, vendor: str, architecture: str, compute_capability: str | None) -> ArchitectureConstants:
         """Return the constants of an architecture; an entry for the compute capability goes first.

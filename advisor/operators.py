@@ -81,7 +81,11 @@ class Affine:
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Operator:
-    """One row in the making. ``rows``, ``columns`` and ``inner`` are M, N and K of a matrix product."""
+    """One row in the making. ``rows``, ``columns`` and ``inner`` are M, N and K of a matrix product.
+
+    In a histogram row they are the updates, the multiprocessors or cores that share them at most (0: all), and the
+    cycles of one that an update takes. ``seconds`` are waits that no rate of the device shortens.
+    """
 
     name: str
     kind: Kind
@@ -94,6 +98,7 @@ class Operator:
     inner: Affine = Affine()
     batch: Affine = Affine(1.0)
     launches: float = 1.0
+    seconds: float = 0.0
     full_precision: bool = False
     recompute: Recompute = Recompute.NEVER
 
@@ -103,7 +108,8 @@ class OperatorTable:
     """The rows of one micro-batch (and of the optimizer step) as columns; all arrays have shape [rows].
 
     Units: ``flops`` operations, ``bytes`` device-memory traffic in bytes, ``rows`` x ``columns`` x ``inner`` the
-    matrix shape (M, N, K) of each of ``batch`` products, ``launches`` kernels started for one of ``repeat``.
+    matrix shape (M, N, K) of each of ``batch`` products, ``launches`` kernels started for one of ``repeat``, and
+    ``seconds`` that the device waits beside (see :class:`Operator` for the meaning of a histogram's shape).
     ``full_precision`` marks matrix products that run in fp32 whatever the precision of the plan.
     """
 
@@ -113,6 +119,7 @@ class OperatorTable:
     recompute: Integers
     repeat: Floats
     launches: Floats
+    seconds: Floats
     flops_fixed: Floats
     flops_per_sample: Floats
     bytes_fixed: Floats
@@ -144,6 +151,7 @@ class OperatorTable:
             recompute=integers(item.recompute for item in items),
             repeat=column(item.repeat for item in items),
             launches=column(item.launches for item in items),
+            seconds=column(item.seconds for item in items),
             flops_fixed=column(item.flops.fixed for item in items),
             flops_per_sample=column(item.flops.per_sample for item in items),
             bytes_fixed=column(item.bytes.fixed for item in items),

@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 
 from advisor.describe.optimizers import OPTIMIZERS
-from advisor.describe.transformer import describe_inference, describe_training
+from advisor.describe.subject import Demand, Pass, Subject
 from advisor.describe.variant import QUANTISED_BYTES, Variant
 from advisor.errors import InputError
 from advisor.estimation.devices import (
@@ -26,27 +26,9 @@ from advisor.execution import Constants, Layout, SoftwareConstants
 from advisor.hardware import Device
 from advisor.operators import Description
 from advisor.plan import Freedom, Group, Search, is_compact
-from advisor.workload import Attention, Parallelism, Precision, Transformer, Workload
-
-PRETRAINING_TOKENS = 2**19
-"""Tokens of one optimizer step when the user names no batch: half a million, as in GPT-2 and GPT-3 reproductions."""
-
-FINETUNING_SAMPLES = 32
-ENCODER_SAMPLES = 256
-LONGEST_DEFAULT = {"train": 4096, "finetune": 2048, "inference": 2048}
-"""Sequence length assumed when the user names none, where the model allows as much."""
+from advisor.workload import Attention, Precision, Workload
 
 SIXTEEN_BIT = ("fp16", "bf16", "fp8", "int8", "int4", "fp4", "nf4")
-
-
-@dataclass(frozen=True, slots=True)
-class Subject:
-    """The model behind a workload: its dimensions, a name for people, and its usual length of a sample."""
-
-    transformer: Transformer
-    name: str
-    family: str
-    sequence_length: int | None = None
 
 
 @dataclass(frozen=True, eq=False)
@@ -88,13 +70,7 @@ class Problem:
     @property
     def generates(self) -> bool:
         """Whether inference produces tokens one by one."""
-        model = self.subject.transformer
-        return (
-            not self.training
-            and model.kind != "encoder"
-            and model.head == "language-model"
-            and self.workload.inference.new_tokens > 0
-        )
+        return not self.training and self.subject.generates and self.workload.inference.new_tokens > 0
 
 
 def problem_of(workload: Workload, subject: Subject) -> Problem:
@@ -104,25 +80,9 @@ def problem_of(workload: Workload, subject: Subject) -> Problem:
         InputError: fields of the workload contradict the model.
     """
     assumptions: list[str] = []
-    model, task = subject.transformer, workload.effective_task
-    training = task != "inference"
-    length = workload.data.sequence_length
-    if not training:
-        length = workload.inference.prompt_tokens
-    elif length is None:
-        length = min(subject.sequence_length or LONGEST_DEFAULT[task], LONGEST_DEFAULT[task])
-        if model.vocab and (rows := model.decoder_max_positions or model.max_positions):
-            length = min(length, rows)
-        if not (model.patch_size or model.audio_channels):
-            assumptions.append(f"sequence length {length} tokens (not given)")
-    whole = length if training else length + (workload.inference.new_tokens if model.kind == "decoder" else 0)
-    if model.position == "learned" and model.max_positions and model.vocab and whole > model.max_positions:
-        raise InputError(
-            f"the model has {model.max_positions} learned positions",
-            field="data.sequence_length" if training else "inference.prompt_tokens + inference.new_tokens",
-            value=whole,
-            accepted=f"at most {model.max_positions}",
-        )
+    training = workload.effective_task != "inference"
+    subject.check(workload)
+    length = subject.sequence_length(workload, assumptions)
     if not training and workload.sharding in ("ddp", "zero1", "zero2", "fsdp"):
         raise InputError(
             "this way of sharding is for training",
@@ -130,54 +90,36 @@ def problem_of(workload: Workload, subject: Subject) -> Problem:
             value=workload.sharding,
             accepted="auto, none, or {data: ..., tensor: ..., pipeline: ...}",
         )
-    batch, fixed = _global_batch(workload, model, length, assumptions)
+    batch, fixed = _global_batch(workload, subject, length, assumptions)
     checkpointing = None if workload.checkpointing == "auto" else workload.checkpointing
     sharding = None if workload.sharding == "auto" else workload.sharding
-    if isinstance(sharding, Parallelism) and model.heads % sharding.tensor:
-        raise InputError(
-            f"the model's {model.heads} heads do not divide by it",
-            field="sharding.tensor",
-            value=sharding.tensor,
-        )
-    if isinstance(sharding, Parallelism) and sharding.pipeline > model.layers + (model.decoder_layers or 0):
-        raise InputError(
-            "more stages than layers",
-            field="sharding.pipeline",
-            value=sharding.pipeline,
-            accepted=f"at most {model.layers}",
-        )
     freedom = Freedom(
         global_batch=batch,
         global_is_fixed=fixed,
         micro_batch=None if workload.batch.micro == "auto" else workload.batch.micro,
-        checkpointing=checkpointing if training else "none",
+        checkpointing=checkpointing if training and subject.can_checkpoint else "none",
         sharding=sharding,
-        heads=model.heads,
-        layers=model.layers,
+        heads=subject.heads,
+        layers=subject.layers,
         training=training,
         splits_matrices=workload.method == "full",
     )
     steps = None if workload.data.steps is None else float(workload.data.steps)
-    new_tokens = workload.inference.new_tokens if not training and model.kind != "encoder" else 0
+    new_tokens = workload.inference.new_tokens if not training and subject.generates else 0
     return Problem(
         workload, subject, length, freedom, _samples(workload, length + new_tokens), steps, tuple(assumptions)
     )
 
 
 def _global_batch(
-    workload: Workload, model: Transformer, length: int, assumptions: list[str]
+    workload: Workload, subject: Subject, length: int, assumptions: list[str]
 ) -> tuple[int, bool]:
     """Return the samples of one step, and whether the user fixed them."""
     if workload.effective_task == "inference":
         return workload.inference.batch, True
     if workload.batch.global_size is not None:
         return workload.batch.global_size, True
-    if workload.effective_task == "finetune":
-        batch = FINETUNING_SAMPLES
-    elif model.kind == "decoder":
-        batch = max(1, 2 ** round(np.log2(PRETRAINING_TOKENS / length)))
-    else:
-        batch = ENCODER_SAMPLES
+    batch = subject.default_batch(workload, length)
     if workload.batch.micro != "auto":
         batch = max(batch // workload.batch.micro, 1) * workload.batch.micro
     assumptions.append(f"about {batch} samples a step (batch.global not given)")
@@ -193,7 +135,9 @@ def _samples(workload: Workload, tokens_per_sample: int) -> float | None:
 
 
 def refusal(problem: Problem, device: Device) -> str | None:
-    """Say why a device cannot run the workload in the precision that the user fixed, None where it can."""
+    """Say why a device cannot run the model, or not in the precision that the user fixed; None where it can."""
+    if (reason := problem.subject.refusal(device)) is not None:
+        return reason
     precision = problem.workload.precision
     if precision == "auto":
         return None
@@ -217,11 +161,7 @@ def attention_of(problem: Problem, device: Device, constants: Constants) -> Atte
     if problem.workload.attention != "auto":
         return problem.workload.attention
     fused = constants_of(device, constants).fused_attention
-    return (
-        "flash"
-        if fused and problem.subject.transformer.position not in ("relative", "disentangled")
-        else "eager"
-    )
+    return "flash" if fused and problem.subject.can_fuse_attention else "eager"
 
 
 @dataclass(frozen=True, eq=False)
@@ -283,10 +223,10 @@ def _group(
     tuned = workload.software.trainer == "tuned"
     context = np.array([constants_of(device, constants).context_mib for device in devices]) * 2**20
     available = np.array([available_bytes(device, constants) for device in devices])
-    describe = _describer(problem, compute_bytes, attention)
+    describe = _describer(problem, compute_bytes, attention, constants)
     decode: Callable[[int], Description] | None = None
     if problem.generates:
-        decode = _decoder(problem, compute_bytes)
+        decode = _decoder(problem, compute_bytes, constants)
     return Group(
         rates=device_rates(devices, precisions, constants),
         links=links(devices, constants.network),
@@ -308,10 +248,17 @@ def _launch_share(workload: Workload, software: SoftwareConstants) -> float:
 
 
 def _variant(
-    problem: Problem, compute_bytes: float, attention: Attention, tensor: int, compact: bool
+    problem: Problem,
+    compute_bytes: float,
+    attention: Attention,
+    tensor: int,
+    compact: bool,
+    constants: Constants,
 ) -> Variant:
     workload = problem.workload
     mixed = workload.method == "full" and compute_bytes < 4 and workload.master_weights != "none"
+    # Kernels for fp32 vector units read NCHW; those for tensor cores want NHWC.
+    channels_last = workload.memory_format == "nhwc" or compute_bytes == 4.0
     return Variant(
         compute_bytes=compute_bytes,
         autocast=problem.training and mixed and not compact and workload.software.trainer == "common",
@@ -327,6 +274,9 @@ def _variant(
         fused_loss=workload.software.fused_loss,
         sequences=1 if problem.training else workload.inference.batch,
         cache_bytes=_cache_bytes(problem, compute_bytes),
+        pointwise_share=constants.traced.compiled_pointwise if workload.compile else 1.0,
+        layout_copies=0.0 if channels_last else constants.traced.layout_copies,
+        workspace_share=constants.memory.convolution_workspace,
     )
 
 
@@ -336,37 +286,36 @@ def _trainable_bytes(problem: Problem, compute_bytes: float) -> float:
 
 
 def _describer(
-    problem: Problem, compute_bytes: float, attention: Attention
+    problem: Problem, compute_bytes: float, attention: Attention, constants: Constants
 ) -> Callable[[int, bool], Description]:
-    inference = problem.workload.inference
+    stage: Pass = "train" if problem.training else "prefill"
+    demand = _demand(problem, compute_bytes)
 
     @cache
     def describe(tensor: int, compact: bool) -> Description:
-        variant = _variant(problem, compute_bytes, attention, tensor, compact)
-        model = problem.subject.transformer
-        if problem.training:
-            return describe_training(model, problem.sequence_length, variant)
-        return describe_inference(
-            model, "prefill", prompt_tokens=inference.prompt_tokens,
-            new_tokens=inference.new_tokens if problem.generates else 0,
-            cache_element_bytes=_cache_bytes(problem, compute_bytes), variant=variant,
-        )  # fmt: skip
+        variant = _variant(problem, compute_bytes, attention, tensor, compact, constants)
+        return problem.subject.describe(stage, demand, variant)
 
     return describe
 
 
-def _decoder(problem: Problem, compute_bytes: float) -> Callable[[int], Description]:
-    inference = problem.workload.inference
+def _decoder(problem: Problem, compute_bytes: float, constants: Constants) -> Callable[[int], Description]:
+    demand = _demand(problem, compute_bytes)
 
     @cache
     def describe(tensor: int) -> Description:
-        return describe_inference(
-            problem.subject.transformer, "decode", prompt_tokens=inference.prompt_tokens,
-            new_tokens=inference.new_tokens, cache_element_bytes=_cache_bytes(problem, compute_bytes),
-            variant=_variant(problem, compute_bytes, "flash", tensor, False),
-        )  # fmt: skip
+        variant = _variant(problem, compute_bytes, "flash", tensor, False, constants)
+        return problem.subject.describe("decode", demand, variant)
 
     return describe
+
+
+def _demand(problem: Problem, compute_bytes: float) -> Demand:
+    return Demand(
+        sequence_length=problem.sequence_length,
+        new_tokens=problem.workload.inference.new_tokens if problem.generates else 0,
+        cache_element_bytes=_cache_bytes(problem, compute_bytes),
+    )
 
 
 def _cache_bytes(problem: Problem, compute_bytes: float) -> float:

@@ -9,6 +9,7 @@ from pydantic import BaseModel
 
 from advisor.documents import CompareAnswer, Document, EstimateAnswer, GpuAnswer, ModelAnswer, RecommendAnswer
 from advisor.errors import InputError
+from advisor.network import NetworkTable
 from advisor.prices import PriceRecord
 from advisor.workload import Workload
 
@@ -20,6 +21,7 @@ SCHEMAS: Mapping[str, type[BaseModel]] = {
     "gpu": GpuAnswer,
     "model": ModelAnswer,
     "price": PriceRecord,
+    "table": NetworkTable,
 }
 
 

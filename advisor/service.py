@@ -16,6 +16,8 @@ from advisor.answers import PriceTags, estimate_document, memory_document, time_
 from advisor.candidates import Candidate, candidates
 from advisor.catalog import load_devices, name_index
 from advisor.describe.named import list_models, load_named
+from advisor.describe.shipped_networks import shipped_networks
+from advisor.describe.subject import NetworkSubject, TransformerSubject
 from advisor.documents import (
     CompareAnswer,
     EstimateAnswer,
@@ -25,6 +27,7 @@ from advisor.documents import (
     GpuAnswer,
     GpuDocument,
     ModelAnswer,
+    ModelDocument,
     RecommendAnswer,
     RecommendationDocument,
     RelaxDocument,
@@ -32,15 +35,17 @@ from advisor.documents import (
 )
 from advisor.economics import Prices
 from advisor.efficiency import load_constants
-from advisor.errors import ExternalError, InputError
+from advisor.errors import InputError
 from advisor.estimation.devices import constants_of
 from advisor.estimation.network import GPUS_PER_NODE
 from advisor.evidence import Measurement, compared, load_measurements, nearest, related_gpus
 from advisor.execution import Constants
 from advisor.hardware import Device, NameIndex
+from advisor.models import CodePolicy, named_subject, operator_table, subject_of
+from advisor.network import NetworkTable
 from advisor.plan import counts
 from advisor.prices import PriceBook, load_prices
-from advisor.problem import Problem, Subject, Team, problem_of, refusal, teams
+from advisor.problem import Problem, Team, problem_of, refusal, teams
 from advisor.ranking import (
     EXPLANATIONS,
     Objective,
@@ -58,11 +63,19 @@ from advisor.ranking import (
 )
 from advisor.schemas import schema
 from advisor.units import GIB
-from advisor.views import about, gpu_document, model_document, pick_document, ratio_document, reasons
+from advisor.views import (
+    about,
+    gpu_document,
+    model_document,
+    network_document,
+    pick_document,
+    ratio_document,
+    reasons,
+)
 from advisor.workload import Workload
-from advisor.yaml_io import data_root, read_yaml
+from advisor.yaml_io import data_root
 
-__all__ = ["Advisor", "open_advisor", "schema"]
+__all__ = ["Advisor", "CodePolicy", "open_advisor", "schema"]
 
 LARGEST_COUNT = 512
 """Where a datacenter GPU does not fit in one node and the user sets no limit, whole nodes up to this many are tried."""
@@ -88,11 +101,15 @@ class Advisor:
     Args:
         catalog_folders: folders of YAML entries that add to the catalog or override it.
         root: the shipped catalog.
+        code: whether a workload's model that is code may run.
     """
 
-    def __init__(self, catalog_folders: Sequence[Path] = (), root: Path | None = None) -> None:
+    def __init__(
+        self, catalog_folders: Sequence[Path] = (), root: Path | None = None, code: CodePolicy | None = None
+    ) -> None:
         self._folders = tuple(catalog_folders)
         self._root = root or data_root()
+        self._code = code or CodePolicy()
 
     @cached_property
     def devices(self) -> tuple[Device, ...]:
@@ -240,6 +257,14 @@ class Advisor:
             warnings=about(problem),
         )
 
+    def describe(self, workload: Workload) -> NetworkTable:
+        """Return the operator table of a workload's model; code runs where the policy allows it.
+
+        Raises:
+            InputError: the model has no table of its own: it is a transformer by its dimensions, or no network.
+        """
+        return operator_table(workload, self._root, self._code)
+
     def gpus(self, query: str | None = None) -> GpuAnswer:
         """List the devices whose id, name, architecture, vendor or segment contain every word of ``query``."""
         words = (query or "").lower().split()
@@ -270,15 +295,11 @@ class Advisor:
     def models(self, query: str | None = None) -> ModelAnswer:
         """List the shipped models whose name, family or kind contain every word of ``query``."""
         words = (query or "").lower().split()
-        found = [
-            model_document(model, dimensions=False)
-            for model in list_models(self._root)
-            if all(
-                word in " ".join((model.name, model.family, model.transformer.kind, *model.aliases))
-                for word in words
-            )
-        ]
-        return ModelAnswer(models=tuple(found))
+        found = (
+            *(model_document(model, dimensions=False) for model in list_models(self._root)),
+            *(network_document(network) for network in shipped_networks(self._root).values()),
+        )
+        return ModelAnswer(models=tuple(each for each in found if _matches(each, words)))
 
     def model(self, name: str) -> ModelAnswer:
         """Return one shipped model with its dimensions.
@@ -286,6 +307,9 @@ class Advisor:
         Raises:
             InputError: no shipped model has this name.
         """
+        subject = named_subject(name, self._root)
+        if isinstance(subject, NetworkSubject):
+            return ModelAnswer(models=(network_document(shipped_networks(self._root)[subject.name]),))
         return ModelAnswer(models=(model_document(load_named(self._root, name), dimensions=True),))
 
     def _time_factor(self, problem: Problem) -> Callable[[Candidate], float]:
@@ -311,29 +335,7 @@ class Advisor:
             raise
 
     def _problem(self, workload: Workload) -> Problem:
-        return problem_of(workload, self._subject(workload))
-
-    def _subject(self, workload: Workload) -> Subject:
-        """Return the model that a workload names.
-
-        Raises:
-            InputError: the model is not known, or its kind of source is not supported.
-            ExternalError: a hub id would need the network.
-        """
-        source = workload.model
-        if source.name is not None:
-            named = load_named(self._root, source.name)
-            return Subject(named.transformer, named.name, named.family, named.sequence_length)
-        if source.transformer is not None:
-            return Subject(source.transformer, workload.name or "transformer", "custom")
-        if source.huggingface is not None:
-            return _from_config(source.huggingface)
-        kind = next(name for name in type(source).model_fields if getattr(source, name) is not None)
-        raise InputError(
-            f"models given as {kind} are not supported by this version",
-            field=f"model.{kind}",
-            accepted="model.name, model.transformer or model.huggingface",
-        )
+        return problem_of(workload, subject_of(workload, self._root, self._code))
 
     def _search(
         self, problem: Problem, devices: Sequence[Device], accepted: Callable[[Candidate], bool]
@@ -406,9 +408,12 @@ class Advisor:
 
     def _evidence(self, problem: Problem, device: Device, count: int) -> tuple[EvidenceDocument, ...]:
         """Return the published runs nearest to a question, each with what this model predicts for it."""
+        subject = problem.subject
+        if not isinstance(subject, TransformerSubject):
+            return ()
         near = nearest(
             load_measurements(self._root, related_gpus(device, self.devices)),
-            transformer=problem.subject.transformer,
+            transformer=subject.transformer,
             gpu=device,
             devices=self._index.by_id,
             count=count,
@@ -434,7 +439,7 @@ class Advisor:
 
     def _as_measured(self, measurement: Measurement) -> Candidate | None:
         """Return our prediction of a published run, None where it cannot be run as described."""
-        subject = Subject(measurement.transformer, measurement.model, "measured")
+        subject = TransformerSubject(measurement.transformer, measurement.model, "measured")
         problem = problem_of(measurement.workload, subject)
         device = self._index.by_id[measurement.gpu]
         groups = teams(problem, [device], self.constants)
@@ -532,9 +537,15 @@ class Advisor:
                     return
 
 
-def open_advisor(catalog_folders: Sequence[Path] = ()) -> Advisor:
-    """Return an advisor over the shipped catalog and the given folders."""
-    return Advisor(catalog_folders)
+def open_advisor(catalog_folders: Sequence[Path] = (), code: CodePolicy | None = None) -> Advisor:
+    """Return an advisor over the shipped catalog and folders; ``code`` says whether a model's code may run."""
+    return Advisor(catalog_folders, code=code)
+
+
+def _matches(model: ModelDocument, words: Sequence[str]) -> bool:
+    """Say whether a model's name, family or kind contain every word."""
+    text = " ".join((model.name, model.family, model.kind, *model.aliases)).lower()
+    return all(word in text for word in words)
 
 
 def _plain(workload: Workload) -> dict[str, Any]:
@@ -552,21 +563,3 @@ def _limits(problem: Problem) -> tuple[str, ...]:
         f"{name}: the length of the job is not given (data), so rent and time are not held" for name in given
     )
 
-
-def _from_config(place: str) -> Subject:
-    from advisor.describe.huggingface import transformer_from_config
-
-    path = Path(place)
-    if not path.exists():
-        raise ExternalError(
-            f"{place}: no such file, and this version does not ask the hub",
-            hint="download config.json yourself and give its path as model.huggingface",
-        )
-    config = read_yaml(path)
-    if not isinstance(config, dict):
-        raise InputError("not a config.json", source=place, accepted="a JSON object with model_type")
-    try:
-        transformer = transformer_from_config(config)
-    except InputError as error:
-        raise error.located(source=place) from None
-    return Subject(transformer, path.parent.name or path.stem, str(config.get("model_type", "custom")))

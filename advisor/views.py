@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from advisor.answers import described
 from advisor.describe.named import NamedModel
-from advisor.describe.weights import active_parameter_count, parameter_count
+from advisor.describe.shipped_networks import ShippedNetwork
+from advisor.describe.weights import active_parameter_count
 from advisor.documents import EstimateDocument, GpuDocument, ModelDocument, PickDocument, RatioDocument
 from advisor.estimation.devices import available_bytes
 from advisor.execution import Constants
@@ -62,14 +63,24 @@ def model_document(model: NamedModel, *, dimensions: bool) -> ModelDocument:
     )
 
 
+def network_document(network: ShippedNetwork) -> ModelDocument:
+    """Return one shipped network as the list of models shows it."""
+    return ModelDocument(
+        name=network.name,
+        family=network.family,
+        kind="network",
+        parameters=network.parameters,
+        active_parameters=network.parameters,
+        parameters_source=f"traced from {network.definition}",
+        sequence_length=None,
+        sample=network.sample,
+        aliases=network.aliases,
+    )
+
+
 def about(problem: Problem) -> tuple[str, ...]:
     """Return in a line what model was asked about."""
-    model = problem.subject.transformer
-    total, active = parameter_count(model), active_parameter_count(model)
-    text = f"{problem.subject.name}: {total:,} parameters"
-    if active < 0.99 * total and model.experts:
-        text += f", {active:,} active for each token (all of them are held in memory)"
-    return (text,)
+    return (problem.subject.summary(),)
 
 
 def ratio_document(row: EstimateDocument, first: EstimateDocument) -> RatioDocument:

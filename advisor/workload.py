@@ -12,6 +12,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from advisor.errors import InputError
 from advisor.hardware import Segment, Vendor
+from advisor.network import TorchModel
 from advisor.quantity import Model
 from advisor.units import parse_count
 
@@ -186,15 +187,6 @@ class Transformer(Model):
         if self.head == "classifier" and not self.classes:
             raise ValueError("head classifier needs classes")
         return self
-
-
-class TorchModel(Model):
-    """A callable that returns a ``torch.nn.Module``, its arguments and the shape of its input."""
-
-    factory: str = Field(pattern=r"^[\w.]+:[\w.]+$")
-    args: Mapping[str, Any] = {}
-    input: Mapping[str, Any] = {}
-    loss: str | None = None
 
 
 class ModelSource(Model):

@@ -317,6 +317,10 @@ def _with_absolute_paths(document: Mapping[str, object], folder: Path) -> dict[s
         value = model.get(key)
         if isinstance(value, str) and value and (key == "table" or _is_config_path(value, folder)):
             model[key] = str((folder / Path(value).expanduser()).resolve())
+    if isinstance(model.get("torch"), dict):
+        own = model["torch"].get("folder")
+        if own is None or isinstance(own, str):
+            model["torch"] = model["torch"] | {"folder": str((folder / Path(own or ".").expanduser()).resolve())}
     found["model"] = model
     return found
 

@@ -50,8 +50,9 @@ def plan_search() -> None:
     """Print how many plans a second the search weighs for all GPUs and 1 to 8 of each, descriptions included."""
     from advisor.catalog import shipped_devices
     from advisor.describe.named import load_named
+    from advisor.describe.subject import TransformerSubject
     from advisor.efficiency import load_constants
-    from advisor.problem import Subject, problem_of, teams
+    from advisor.problem import problem_of, teams
     from advisor.workload import Workload
     from advisor.yaml_io import data_root
 
@@ -59,7 +60,9 @@ def plan_search() -> None:
     constants = load_constants(data_root())
     named = load_named(data_root(), "llama-3.1-8b")
     job = Workload.model_validate({"model": {"name": named.name}, "data": {"tokens": 50_000_000}})
-    problem = problem_of(job, Subject(named.transformer, named.name, named.family, named.sequence_length))
+    problem = problem_of(
+        job, TransformerSubject(named.transformer, named.name, named.family, named.sequence_length)
+    )
     rates = []
     evaluated = 0
     for _ in range(REPEATS):

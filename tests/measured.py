@@ -17,10 +17,11 @@ from typing import Any
 
 from advisor.answers import breakdown
 from advisor.candidates import candidates
+from advisor.describe.subject import TransformerSubject
 from advisor.economics import Prices
 from advisor.evidence import Measurement, load_measurements
 from advisor.hardware import Device
-from advisor.problem import Problem, Subject, Team, problem_of, refusal, teams
+from advisor.problem import Problem, Team, problem_of, refusal, teams
 from advisor.service import Advisor, open_advisor
 from advisor.units import GIB
 
@@ -70,7 +71,7 @@ def predict(measurement: Measurement, advisor: Advisor) -> Prediction:
     """
     constants = advisor.constants
     device = advisor._index.resolve(measurement.gpu)
-    subject = Subject(measurement.transformer, measurement.model, "measured")
+    subject = TransformerSubject(measurement.transformer, measurement.model, "measured")
     problem = problem_of(measurement.workload, subject)
     if reason := refusal(problem, device):
         raise ValueError(f"{measurement.gpu}: {reason}")

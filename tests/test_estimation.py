@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 import advisor
 from advisor.catalog import shipped_devices
 from advisor.describe.named import load_named
+from advisor.describe.subject import TransformerSubject
 from advisor.describe.transformer import describe_training
 from advisor.describe.variant import Variant
 from advisor.describe.weights import parameter_count
@@ -38,7 +39,7 @@ from advisor.execution import CHECKPOINTING, Constants, Layout
 from advisor.hardware import Device
 from advisor.operators import Affine, Kind, Operator, OperatorTable, Phase
 from advisor.plan import COMPLEXITY_PENALTY, NEARLY_AS_FAST, Choices
-from advisor.problem import Subject, Team, problem_of, teams
+from advisor.problem import Team, problem_of, teams
 from advisor.units import GIB
 from advisor.workload import Transformer, Workload
 from advisor.yaml_io import data_root
@@ -126,7 +127,7 @@ def workload(**fields: Any) -> Workload:
 def solve(
     job: Workload, devices: Sequence[Device], count: int = 1, transformer: Transformer | None = None
 ) -> dict[str, tuple[Team, int, Choices]]:
-    problem = problem_of(job, Subject(transformer or decoder(), "made up", "custom"))
+    problem = problem_of(job, TransformerSubject(transformer or decoder(), "made up", "custom"))
     found = {}
     for team in teams(problem, devices, constants()):
         choices = team.search.best(count)

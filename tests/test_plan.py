@@ -17,6 +17,7 @@ from hypothesis import strategies as st
 import advisor
 from advisor.catalog import shipped_devices
 from advisor.describe.named import load_named
+from advisor.describe.subject import TransformerSubject
 from advisor.efficiency import load_constants
 from advisor.errors import InputError
 from advisor.execution import CHECKPOINTING, Constants, Layout
@@ -31,7 +32,7 @@ from advisor.plan import (
     layouts,
     micro_batches,
 )
-from advisor.problem import Subject, problem_of, teams
+from advisor.problem import problem_of, teams
 from advisor.workload import Parallelism, Workload
 from advisor.yaml_io import data_root
 
@@ -46,7 +47,7 @@ def constants() -> Constants:
 def search_for(gpu: str, model: str = "llama-3.2-1b", **fields: Any) -> Search:
     named = load_named(data_root(), model)
     job = Workload.model_validate({"model": {"name": model}, **fields})
-    problem = problem_of(job, Subject(named.transformer, named.name, named.family, named.sequence_length))
+    problem = problem_of(job, TransformerSubject(named.transformer, named.name, named.family, named.sequence_length))
     return teams(problem, [CATALOG[gpu]], constants())[0].search
 
 

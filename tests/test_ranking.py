@@ -16,11 +16,12 @@ from advisor import service
 from advisor.candidates import Candidate, candidates
 from advisor.catalog import shipped_devices
 from advisor.describe.named import load_named
+from advisor.describe.subject import TransformerSubject
 from advisor.documents import RecommendAnswer
 from advisor.economics import Prices
 from advisor.efficiency import load_constants
 from advisor.hardware import Device
-from advisor.problem import Subject, problem_of, teams
+from advisor.problem import problem_of, teams
 from advisor.ranking import (
     EXPLANATIONS,
     LARGEST_COUNTS,
@@ -56,7 +57,7 @@ def contenders(
         {"model": {"name": "llama-3.2-1b"}, "method": "lora", "data": {"tokens": 10**7}, **fields}
     )
     constants = load_constants(data_root())
-    problem = problem_of(job, Subject(named.transformer, named.name, named.family, named.sequence_length))
+    problem = problem_of(job, TransformerSubject(named.transformer, named.name, named.family, named.sequence_length))
     by_id = dict(zip([device.id for device in devices], prices, strict=True))
     found = []
     for team in teams(problem, devices, constants):

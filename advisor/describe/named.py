@@ -52,7 +52,7 @@ def load_named(root: Path, name: str) -> NamedModel:
     Raises:
         InputError: no shipped transformer has this name (with the nearest names), or its file is malformed.
     """
-    places = _places(root)
+    places = transformer_names(root)
     key = name.strip().lower().replace("_", "-")
     if key not in places:
         raise InputError(
@@ -92,7 +92,7 @@ def _index(root: Path) -> _Index:
 
 
 @lru_cache(maxsize=8)
-def _places(root: Path) -> Mapping[str, tuple[str, str]]:
+def transformer_names(root: Path) -> Mapping[str, tuple[str, str]]:
     """Return, for every name and alias, the family file and the name in it."""
     return {
         known: (family, name)

@@ -7,8 +7,10 @@ State bytes follow the papers: Adam keeps two moments (Kingma and Ba 2015), mome
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
+from advisor.operators import Affine, Kind, Operator, Phase
 from advisor.workload import Optimizer
 
 
@@ -41,3 +43,17 @@ OPTIMIZERS: dict[Optimizer, OptimizerCost] = {
     "lion": OptimizerCost(states=1, state_bytes=None, passes=5),
     "none": OptimizerCost(states=0, state_bytes=None, passes=0),
 }
+
+
+def optimizer_step(trainable: float, optimizer: Optimizer, element_bytes: float) -> Iterator[Operator]:
+    """Yield the step over ``trainable`` elements held in ``element_bytes``, and the norm of their gradients."""
+    if optimizer == "none":
+        return
+    passes = OPTIMIZERS[optimizer].passes + 2
+    yield Operator(
+        "optimizer",
+        Kind.OPTIMIZER,
+        Phase.OPTIMIZER,
+        bytes=Affine(trainable * element_bytes * passes),
+        launches=20,
+    )

@@ -1,4 +1,4 @@
-"""Memory-bound operators of a transformer: look-ups, norms, sums, activation functions, loss and optimizer step.
+"""Memory-bound operators of a transformer: look-ups, norms, sums, activation functions and loss.
 
 Kernels are those that eager PyTorch starts, unless ``fused`` says that a compiler or a tuned trainer merges chains.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from advisor.describe.optimizers import OPTIMIZERS
 from advisor.describe.products import product
 from advisor.describe.variant import (
     Lengths,
@@ -143,17 +142,6 @@ def weight_traffic(inventory: tuple[Weight, ...], variant: Variant) -> Iterator[
     cast = Affine(elements * (4 + variant.compute_bytes) / tensors)
     for phase in (Phase.FORWARD, Phase.BACKWARD):
         yield Operator("cast", Kind.COPY, phase, tensors, bytes=cast)
-
-
-def optimizer_step(trainable: float, variant: Variant) -> Iterator[Operator]:
-    """Yield the optimizer step over ``trainable`` elements, and the norm of their gradients."""
-    if variant.optimizer == "none":
-        return
-    passes = OPTIMIZERS[variant.optimizer].passes + 2
-    yield Operator(
-        "optimizer", Kind.OPTIMIZER, Phase.OPTIMIZER,
-        bytes=Affine(trainable * variant.trainable_bytes * passes), launches=20,
-    )  # fmt: skip
 
 
 def embedding(

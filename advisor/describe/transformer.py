@@ -6,7 +6,8 @@ from typing import Literal
 
 from advisor.describe.activations import Activations, inference_activations, saved_activations
 from advisor.describe.attention import attention, cache_elements, cache_split
-from advisor.describe.pointwise import embedding, loss, optimizer_step, pointwise, weight_traffic
+from advisor.describe.optimizers import optimizer_step
+from advisor.describe.pointwise import embedding, loss, pointwise, weight_traffic
 from advisor.describe.products import products
 from advisor.describe.states import states
 from advisor.describe.variant import Lengths, Variant, lengths, main_stack, stacks
@@ -27,7 +28,7 @@ def describe_training(model: Transformer, sequence_length: int, variant: Variant
         *pointwise(model, span, variant, training=True),
         *loss(model, span, variant),
         *weight_traffic(inventory, variant),
-        *optimizer_step(held.trainable, variant),
+        *optimizer_step(held.trainable, variant.optimizer, variant.trainable_bytes),
     ]
     kept = saved_activations(model, inventory, span, variant)
     return _description(model, inventory, span, variant, operators, kept)

@@ -1,4 +1,4 @@
-"""The choices that change which kernels a transformer runs and what it keeps, and the sizes that follow from them."""
+"""The choices that change which kernels a model runs and what it keeps, and the sizes that follow from them."""
 
 from __future__ import annotations
 
@@ -38,6 +38,9 @@ class Variant:
         fused_loss: the logits are never held as a whole.
         sequences: sequences served together, for the experts that they touch.
         cache_bytes: bytes of one element of the KV cache that decoding reads.
+        pointwise_share: share of the traffic of a traced network's pointwise operators that a compiler leaves.
+        layout_copies: times that a convolution's tensors are copied to change their layout (0 in NHWC).
+        workspace_share: share of the largest convolution's tensors that its algorithm holds once more.
     """
 
     compute_bytes: float = 2.0
@@ -54,6 +57,9 @@ class Variant:
     fused_loss: bool = False
     sequences: int = 1
     cache_bytes: float = 2.0
+    pointwise_share: float = 1.0
+    layout_copies: float = 0.0
+    workspace_share: float = 0.0
 
     @property
     def residual_bytes(self) -> float:

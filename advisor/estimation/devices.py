@@ -16,6 +16,10 @@ from advisor.workload import Precision
 ASSUMED_MULTIPROCESSORS = 64
 """Used for tile quantisation where a catalog entry does not say."""
 
+GPU_LANES = 128
+CPU_LANES = 16
+"""fp32 lanes of one multiprocessor or core of recent generations, where the clock must be derived."""
+
 COMPUTE_FORMAT: dict[Precision, NumberFormat] = {
     "fp32": NumberFormat.FP32,
     "tf32": NumberFormat.TF32,
@@ -43,6 +47,8 @@ class DeviceRates:
         kernel_s: shortest time of a kernel.
         launch_s: time of the host for one launch.
         peak_flops: dense peak in the precision, for utilisation figures.
+        units: multiprocessors of a GPU, cores of a CPU.
+        clock_hz: cycles per second of one unit.
     """
 
     matrix_flops: Floats
@@ -55,6 +61,8 @@ class DeviceRates:
     kernel_s: Floats
     launch_s: Floats
     peak_flops: Floats
+    units: Floats
+    clock_hz: Floats
 
 
 def constants_of(device: Device, constants: Constants) -> ArchitectureConstants:
@@ -133,7 +141,7 @@ def device_rates(
     rows = [
         _rates(device, precision, constants) for device, precision in zip(devices, precisions, strict=True)
     ]
-    columns = np.array(rows, dtype=np.float64).reshape(len(rows), 10).T
+    columns = np.array(rows, dtype=np.float64).reshape(len(rows), 12).T
     return DeviceRates(*columns)
 
 
@@ -171,7 +179,21 @@ def _rates(device: Device, precision: Precision, constants: Constants) -> tuple[
         own.kernel_us * 1e-6,
         own.launch_us * 1e-6,
         peak * 1e12,
+        *_units(device),
     )
+
+
+def _units(device: Device) -> tuple[float, float]:
+    """Return the number of multiprocessors (GPU) or cores (CPU) and their clock in Hz.
+
+    Where the catalog does not say, the number is assumed and the clock follows from the fp32 rate, which is the number
+    times clock times two for each lane.
+    """
+    compute, on_cpu = device.compute, device.kind == "cpu"
+    units = float((compute.cores if on_cpu else compute.multiprocessors) or ASSUMED_MULTIPROCESSORS)
+    if compute.boost_clock_mhz is not None:
+        return units, compute.boost_clock_mhz * 1e6
+    return units, compute.fp32_tflops * 1e12 / (units * 2 * (CPU_LANES if on_cpu else GPU_LANES))
 
 
 def available_bytes(device: Device, constants: Constants) -> float:

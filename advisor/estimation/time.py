@@ -7,13 +7,14 @@ The host starts kernels one after the other: a step is never shorter than that (
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 
 from advisor.estimation.devices import DeviceRates
 from advisor.execution import CHECKPOINTING, KernelConstants
-from advisor.operators import Floats, Kind, OperatorTable, Phase
+from advisor.operators import Floats, Integers, Kind, OperatorTable, Phase
 
 _PRODUCTS = (Kind.GEMM, Kind.BATCHED_GEMM, Kind.CONVOLUTION, Kind.GROUPED_CONVOLUTION, Kind.RECURRENT)
 
@@ -44,10 +45,11 @@ class StepTimes:
 def row_times(
     table: OperatorTable, rates: DeviceRates, micro_batches: Floats, kernel: KernelConstants
 ) -> Floats:
-    """Return seconds of all ``repeat`` kernels of each row, shape [R, G, M]."""
-    return np.maximum(
+    """Return seconds of all ``repeat`` kernels of each row and of the waits beside them, shape [R, G, M]."""
+    kernels = np.maximum(
         memory_times(table, rates, micro_batches, kernel), _busy_times(table, rates, micro_batches, kernel)
     )
+    return np.asarray(kernels + (table.repeat * table.seconds)[:, None, None])
 
 
 def memory_times(
@@ -55,9 +57,15 @@ def memory_times(
 ) -> Floats:
     """Return seconds that the memory traffic of all ``repeat`` kernels of each row takes, shape [R, G, M]."""
     moved = table.bytes_fixed[:, None] + table.bytes_per_sample[:, None] * micro_batches[None, :]
-    seconds = moved[:, None, :] / rates.bandwidth[None, :, None]
+    seconds = moved[:, None, :] / rates.bandwidth[None, :, None] / _shares(table.kind, kernel.bandwidth)
     cached = moved[:, None, :] < kernel.cache_share * rates.cache_bytes[None, :, None]
     return np.asarray(table.repeat[:, None, None] * np.where(cached, seconds / kernel.cache_speedup, seconds))
+
+
+def _shares(kinds: Integers, shares: Mapping[str, float]) -> Floats:
+    """Return the share of each row's kind, 1 where it has none, shape [R, 1, 1]."""
+    by_kind = np.array([shares.get(kind.label, 1.0) for kind in Kind])
+    return np.asarray(by_kind[kinds][:, None, None])
 
 
 def _busy_times(
@@ -69,6 +77,8 @@ def _busy_times(
     for rows, times in (
         (np.flatnonzero(np.isin(table.kind, _PRODUCTS)), _product_times),
         (np.flatnonzero(table.kind == Kind.ATTENTION), _attention_times),
+        (np.flatnonzero(table.kind == Kind.DEPTHWISE_CONVOLUTION), _depthwise_times),
+        (np.flatnonzero(table.kind == Kind.HISTOGRAM), _histogram_times),
     ):
         if rows.size:
             seconds[rows] = np.maximum(seconds[rows], times(table, rows, rates, micro_batches, kernel))
@@ -107,7 +117,8 @@ def _product_times(
             depth = 2.0 * tile_rows * tile_columns * (k / split + kernel.prologue_depth) / share
             best = np.minimum(best, waves * depth[:, None, :] * (1.0 + kernel.split_overhead * (split > 1)))
     rate = np.where(table.full_precision[rows, None], rates.full_flops[None, :], rates.matrix_flops[None, :])
-    return np.asarray(best[shape_of][:, which, :] * (rates.multiprocessors[None, :] / rate)[:, :, None])
+    share = _shares(table.kind[rows], kernel.rate)
+    return np.asarray(best[shape_of][:, which, :] * (rates.multiprocessors[None, :] / rate)[:, :, None] / share)
 
 
 def _attention_times(
@@ -121,6 +132,32 @@ def _attention_times(
     full = np.where(backward[:, None], rates.attention_backward[None, :], rates.attention_forward[None, :])
     rate = full * reach[:, None]
     return np.asarray(flops[:, None, :] / rate[:, :, None])
+
+
+def _depthwise_times(
+    table: OperatorTable, rows: np.ndarray, rates: DeviceRates, micro_batches: Floats, kernel: KernelConstants
+) -> Floats:
+    """Return seconds of one depthwise convolution of each row, shape [rows, G, M]: it runs on vector units."""
+    flops = table.flops_fixed[rows, None] + table.flops_per_sample[rows, None] * micro_batches[None, :]
+    rate = rates.full_flops * kernel.rate[Kind.DEPTHWISE_CONVOLUTION.label]
+    return np.asarray(flops[:, None, :] / rate[None, :, None])
+
+
+def _histogram_times(
+    table: OperatorTable, rows: np.ndarray, rates: DeviceRates, micro_batches: Floats, kernel: KernelConstants
+) -> Floats:
+    """Return seconds of one histogram of each row, shape [rows, G, M].
+
+    An update waits for the one before it in the same bin, so it takes cycles of a multiprocessor or core, and all of
+    them share the updates unless the row names fewer.
+    """
+    updates = table.rows_fixed[rows, None] + table.rows_per_sample[rows, None] * micro_batches[None, :]
+    cycles = updates * (
+        table.inner_fixed[rows, None] + table.inner_per_sample[rows, None] * micro_batches[None, :]
+    )
+    most = np.where(table.columns[rows] > 0, table.columns[rows], np.inf)
+    units = np.minimum(rates.units[None, :], most[:, None])
+    return np.asarray(cycles[:, None, :] / (units * rates.clock_hz[None, :])[:, :, None])
 
 
 def step_times(

@@ -1,0 +1,130 @@
+"""Inputs and losses of a traced network, from what the workload says about them."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+import torch
+from torch import nn
+from torch.utils import _pytree as pytree
+
+from advisor.describe.tracing.recorder import Inputs
+from advisor.network import InputSpec
+
+
+def make_inputs(spec: InputSpec, batch: int) -> Inputs:
+    """Return the arguments of one call for ``batch`` samples, as meta tensors."""
+    if spec.args is None and spec.kwargs is None:
+        return (_value(spec, batch),), {}
+    args = tuple(_value(each, batch) for each in spec.args or ())
+    return args, {name: _value(each, batch) for name, each in (spec.kwargs or {}).items()}
+
+
+def _value(spec: InputSpec, batch: int | None) -> Any:
+    if spec.listed is not None:
+        return [_value(spec.listed, None) for _ in range(batch or 1)]
+    if spec.mapping is not None:
+        return {name: _value(each, batch) for name, each in spec.mapping.items()}
+    if spec.shape is None:
+        return spec.value
+    shape = list(spec.shape)
+    if batch is not None and spec.batch:
+        shape.insert(spec.batch_dimension, batch)
+    return torch.empty(shape, dtype=getattr(torch, spec.dtype), device="meta")
+
+
+def import_callable(name: str) -> Callable[..., Any]:
+    """Return what ``package.module:callable`` names.
+
+    Raises:
+        ImportError: there is no such module, or it lacks the name.
+    """
+    module_name, _, path = name.partition(":")
+    found: Any = importlib.import_module(module_name)
+    for part in path.split("."):
+        if not hasattr(found, part):
+            raise ImportError(f"module {module_name} has no {path}")
+        found = getattr(found, part)
+    if not callable(found):
+        raise ImportError(f"{name} is not callable")
+    return found  # type: ignore[no-any-return]
+
+
+def loss_function(name: str) -> Callable[[Any], torch.Tensor]:
+    """Return the loss of a name: the scalar to differentiate, from the module's output."""
+    if ":" in name:
+        own = import_callable(name)
+        return lambda output: _scalars_of(own(output))
+    return _LOSSES[name]
+
+
+def chosen_loss(output: Any) -> str:
+    """Return the loss that fits an output: its own, a classifier's, or the squared error."""
+    if _own_loss(output) is not None:
+        return "output"
+    first = next(_floats(output), None)
+    if first is not None and first.dim() == 2 and first.shape[1] > 1:
+        return "cross-entropy"
+    return "mse"
+
+
+def _own_loss(output: Any) -> list[torch.Tensor] | None:
+    """Return the losses that an output carries: ``.loss``, a scalar, or nothing but scalars."""
+    named = getattr(output, "loss", None)
+    if isinstance(named, torch.Tensor):
+        return [named]
+    tensors = [leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, torch.Tensor)]
+    return tensors if tensors and all(tensor.dim() == 0 for tensor in tensors) else None
+
+
+def _floats(output: Any) -> Iterator[torch.Tensor]:
+    if hasattr(output, "to_tuple"):
+        output = output.to_tuple()
+    leaves = pytree.tree_leaves(output)
+    return (leaf for leaf in leaves if isinstance(leaf, torch.Tensor) and leaf.is_floating_point())
+
+
+def _cross_entropy(output: Any) -> torch.Tensor:
+    found = []
+    for logits in _floats(output):
+        target = torch.empty((logits.shape[0], *logits.shape[2:]), dtype=torch.int64, device="meta")
+        found.append(nn.functional.cross_entropy(logits, target))
+    return _total(found)
+
+
+def _squared_error(output: Any) -> torch.Tensor:
+    return _total(
+        nn.functional.mse_loss(tensor, torch.empty_like(tensor, requires_grad=False))
+        for tensor in _floats(output)
+    )
+
+
+def _sum(output: Any) -> torch.Tensor:
+    return _total(tensor.sum() for tensor in _floats(output))
+
+
+def _scalars_of(output: Any) -> torch.Tensor:
+    losses = _own_loss(output)
+    if losses is None:
+        raise TypeError("loss output: the module returned no scalar loss")
+    return _total(losses)
+
+
+def _total(losses: Iterable[torch.Tensor]) -> torch.Tensor:
+    found = [loss for loss in losses if loss.requires_grad]
+    if not found:
+        raise TypeError("no output depends on a trainable parameter")
+    total = found[0]
+    for other in found[1:]:
+        total = total + other
+    return total
+
+
+_LOSSES: dict[str, Callable[[Any], torch.Tensor]] = {
+    "cross-entropy": _cross_entropy,
+    "mse": _squared_error,
+    "sum": _sum,
+    "output": _scalars_of,
+}

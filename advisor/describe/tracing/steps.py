@@ -1,0 +1,192 @@
+"""A training step of a model, traced in every precision at two batch sizes: the traced part of a table."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+from torch import nn
+
+from advisor.describe.tracing.inputs import chosen_loss, import_callable, loss_function, make_inputs
+from advisor.describe.tracing.recorder import Recording, onto_device, record
+from advisor.describe.tracing.tabulate import linear, merged, rows
+from advisor.network import Part, TorchModel
+
+SIZES = (16.0, 32.0)
+"""Batch sizes of the two recordings; every batch of a practical size lies on the line through them or near it."""
+
+
+class BuildError(Exception):
+    """The factory, its arguments or its loss cannot be used; ``field`` is the workload's."""
+
+    def __init__(self, field: str, message: str) -> None:
+        super().__init__(message)
+        self.field = field
+
+
+def trace(model: TorchModel, *, tasks: Sequence[str]) -> dict[str, Any]:
+    """Return the fields ``parameters``, ``loss``, ``traces`` and ``torch`` of a table as plain values.
+
+    Raises:
+        BuildError: the model cannot be built.
+        UntraceableError, ModuleError: a pass cannot be run.
+    """
+    parts = [_Built(part, {}) for part in model.steps]
+    losses = [built.part.loss or built.chosen_loss() for built in parts]
+    traces = []
+    if "train" in tasks:
+        for half in (None, torch.float16):
+            traces.append(_training(model, parts, losses, half))
+    if "inference" in tasks and len(parts) == 1:
+        small, large = (parts[0].run(None, size, None) for size in SIZES)
+        traces.append(_trace("inference", None, [(small, large, 1.0)]))
+    return {
+        "parameters": max((built.parameters() for built in parts), key=lambda found: found["total"]),
+        "loss": " + ".join(dict.fromkeys(losses)),
+        "loss_is_assumed": any(
+            built.part.loss is None and loss != "output" for built, loss in zip(parts, losses, strict=True)
+        ),
+        "traces": traces,
+        "torch": torch.__version__,
+    }
+
+
+class _Built:
+    """A part with its module on the simulated GPU."""
+
+    def __init__(self, part: Part, extra: Mapping[str, Any]) -> None:
+        self.part = part
+        self.module = onto_device(_build(part, extra))
+
+    def run(self, loss: str | None, size: float, half: torch.dtype | None) -> Recording:
+        if self.part.input is None:
+            raise BuildError("model.torch.input", "the input is not given; such as {shape: [3, 224, 224]}")
+        self.module.train(loss is not None)
+        inputs = functools.partial(make_inputs, self.part.input, int(size))
+        return record(self.module, inputs, None if loss is None else _loss(loss), half)
+
+    def chosen_loss(self) -> str:
+        """Return the loss that fits the module's output, found by running it once."""
+        found: list[str] = []
+
+        def look(output: Any) -> torch.Tensor:
+            found.append(chosen_loss(output))
+            return loss_function(found[0])(output)
+
+        if self.part.input is None:
+            raise BuildError("model.torch.input", "the input is not given; such as {shape: [3, 224, 224]}")
+        self.module.train()
+        record(self.module, functools.partial(make_inputs, self.part.input, int(SIZES[0])), look, None)
+        return found[0]
+
+    def parameters(self) -> dict[str, int]:
+        sizes = [parameter.numel() for parameter in self.module.parameters()]
+        own = [
+            sum(each.numel() for each in module.parameters(recurse=False)) for module in self.module.modules()
+        ]
+        return {
+            "total": sum(sizes),
+            "trainable": sum(each.numel() for each in self.module.parameters() if each.requires_grad),
+            "tensors": len(sizes),
+            "largest_tensor": max(sizes, default=0),
+            "largest_module": max(own, default=0),
+            "buffer_bytes": sum(each.numel() * each.element_size() for each in self.module.buffers()),
+        }
+
+
+def _build(part: Part, extra: Mapping[str, Any]) -> nn.Module:
+    """Return the module that a factory makes; on the meta device unless its code needs real tensors.
+
+    Raises:
+        BuildError: there is no such factory, it raises, or it returns something else.
+    """
+    try:
+        factory = import_callable(part.factory)
+    except ImportError as error:
+        raise BuildError("model.torch.factory", f"{part.factory}: {error}") from error
+    except Exception as error:
+        raise BuildError("model.torch.factory", f"importing {part.factory} failed: {_said(error)}") from error
+    arguments = {**part.args, **extra}
+    try:
+        with torch.device("meta"):
+            module = factory(**arguments)
+    except Exception:  # noqa: BLE001 - whatever it was, it is raised again, or not, with real tensors
+        module = _built_for_real(factory, part, arguments)
+    if not isinstance(module, nn.Module):
+        raise BuildError(
+            "model.torch.factory", f"{part.factory} returned {type(module).__name__}, not a torch.nn.Module"
+        )
+    return module
+
+
+def _built_for_real(factory: Callable[..., Any], part: Part, arguments: Mapping[str, Any]) -> Any:
+    try:
+        return factory(**arguments)
+    except Exception as error:
+        raise BuildError("model.torch.factory", f"{part.factory} raised {_said(error)}") from error
+
+
+def _said(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}"
+
+
+def _loss(name: str) -> Callable[[Any], torch.Tensor]:
+    try:
+        return loss_function(name)
+    except Exception as error:
+        raise BuildError("model.torch.loss", f"{name}: {_said(error)}") from error
+
+
+def _training(
+    model: TorchModel, parts: Sequence[_Built], losses: Sequence[str], half: torch.dtype | None
+) -> dict[str, Any]:
+    recordings = [
+        (built.run(loss, SIZES[0], half), built.run(loss, SIZES[1], half), built.part.weight)
+        for built, loss in zip(parts, losses, strict=True)
+    ]
+    found = _trace("train", half, recordings)
+    if model.checkpointed is not None:
+        again = [_Built(built.part, model.checkpointed) for built in parts]
+        pairs = [
+            (built.run(loss, SIZES[0], half), built.run(loss, SIZES[1], half))
+            for built, loss in zip(again, losses, strict=True)
+        ]
+        found["checkpointed_saved_bytes"], found["checkpointed_working_bytes"] = _memory(pairs)
+    return found
+
+
+def _trace(
+    task: str, half: torch.dtype | None, recordings: Sequence[tuple[Recording, Recording, float]]
+) -> dict[str, Any]:
+    saved, working = _memory([(small, large) for small, large, _ in recordings])
+    if task == "inference":
+        working = _most(recordings, lambda each: each.peak)
+        saved = {"fixed": 0, "per_sample": 0}
+    operators = [row for small, large, weight in recordings for row in rows(small, large, SIZES, weight)]
+    return {
+        "task": task,
+        "autocast": half is not None,
+        "saved_bytes": saved,
+        "working_bytes": working,
+        "workspace_bytes": _most(recordings, lambda each: each.workspace),
+        "operators": merged(operators),
+    }
+
+
+def _most(
+    recordings: Sequence[tuple[Recording, Recording, float]], of: Callable[[Recording], float]
+) -> dict[str, float]:
+    """Return the largest value of any part."""
+    small = max(of(first) for first, _, _ in recordings)
+    large = max(of(second) for _, second, _ in recordings)
+    return linear(small, large, SIZES).model_dump()
+
+
+def _memory(pairs: Sequence[tuple[Recording, Recording]]) -> tuple[dict[str, float], dict[str, float]]:
+    """Return what is saved, and the most that is alive beside it, of the part that needs the most memory."""
+    small, large = max(pairs, key=lambda pair: pair[1].peak)
+    saved = linear(small.saved, large.saved, SIZES)
+    working = linear(small.peak - small.saved, large.peak - large.saved, SIZES)
+    return saved.model_dump(), working.model_dump()

@@ -1,0 +1,144 @@
+"""From what a workload says of its model to the subject of an estimate: a shipped name, dimensions, a file, or code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from advisor.describe.named import load_named, transformer_names
+from advisor.describe.network_table import read_table
+from advisor.describe.shipped_networks import load_network, network_places
+from advisor.describe.subject import NetworkSubject, Subject, TransformerSubject
+from advisor.errors import ExternalError, InputError, nearest
+from advisor.network import NetworkTable, TorchModel
+from advisor.workload import Workload
+from advisor.yaml_io import read_yaml
+
+TIME_LIMIT_S = 300.0
+"""How long a user's code may take to build and to run a step; large published networks take under a minute."""
+
+
+def never(model: TorchModel) -> bool:
+    """Refuse to run any code."""
+    return False
+
+
+@dataclass(frozen=True, slots=True)
+class CodePolicy:
+    """Whether code of a workload's model may run, and for how long.
+
+    ``allowed`` is asked once for each model that is code.
+    """
+
+    allowed: Callable[[TorchModel], bool] = never
+    time_limit_s: float = TIME_LIMIT_S
+
+
+def subject_of(workload: Workload, root: Path, code: CodePolicy) -> Subject:
+    """Return the model that a workload names.
+
+    Args:
+        workload: names the model.
+        root: the catalog folder.
+        code: whether a model that is code may run.
+
+    Raises:
+        InputError: the model is not known, malformed, or its code may not run.
+        ExternalError: a hub id would need the network.
+        MissingExtraError: torch is needed and not installed.
+    """
+    source = workload.model
+    if source.name is not None:
+        return named_subject(source.name, root)
+    if source.transformer is not None:
+        return TransformerSubject(source.transformer, workload.name or "transformer", "custom")
+    if source.huggingface is not None:
+        return _from_config(source.huggingface)
+    if source.table is not None:
+        return NetworkSubject(read_table(Path(source.table)))
+    if source.torch is not None:
+        return NetworkSubject(traced(source.torch, workload.name, code))
+    kind = next(name for name in type(source).model_fields if getattr(source, name) is not None)
+    raise InputError(f"models given as {kind} are not supported", field=f"model.{kind}")
+
+
+def named_subject(name: str, root: Path) -> Subject:
+    """Return the shipped transformer or network of a name or alias; case and underscores do not matter.
+
+    Raises:
+        InputError: nothing shipped has this name (with the nearest names).
+    """
+    key = name.strip().lower().replace("_", "-")
+    transformers, networks = transformer_names(root), network_places(root)
+    if key in transformers:
+        named = load_named(root, key)
+        return TransformerSubject(named.transformer, named.name, named.family, named.sequence_length)
+    if key in networks:
+        return NetworkSubject(load_network(root, key))
+    raise InputError(
+        "no shipped model has this name",
+        field="model.name",
+        value=name,
+        candidates=nearest(key, [*transformers, *networks]),
+        hint="gpu-advisor models lists them",
+    )
+
+
+def operator_table(workload: Workload, root: Path, code: CodePolicy) -> NetworkTable:
+    """Return the operator table of a workload's model.
+
+    Raises:
+        InputError: the model has none: it is described by dimensions, which every machine can read.
+    """
+    subject = subject_of(workload, root, code)
+    if isinstance(subject, NetworkSubject):
+        return subject.table
+    raise InputError(
+        f"{subject.name} is described by dimensions and needs no operator table: use it as it is, without torch",
+        field="model", accepted="model.torch, model.table, or a shipped network",
+    )  # fmt: skip
+
+
+def traced(model: TorchModel, name: str | None, code: CodePolicy) -> NetworkTable:
+    """Return the operator table of a model that is code, by running it.
+
+    Raises:
+        InputError: the code may not run, or it cannot be traced.
+        MissingExtraError: torch is not installed.
+        ExternalError: the process that runs it failed.
+    """
+    factories = ", ".join(part.factory for part in model.steps)
+    if not code.allowed(model):
+        raise InputError(
+            "this model is code, which runs only when you say so",
+            field="model.torch.factory",
+            value=factories,
+            accepted="--allow-code, after you have read it",
+            hint="or give a table that describe wrote, as model.table",
+        )
+    from advisor.describe.torch_module import trace_module
+
+    return trace_module(
+        model, name=name or model.steps[0].factory.partition(":")[2], time_limit_s=code.time_limit_s
+    )
+
+
+def _from_config(place: str) -> Subject:
+    from advisor.describe.huggingface import transformer_from_config
+
+    path = Path(place)
+    if not path.exists():
+        raise ExternalError(
+            f"{place}: no such file, and this version does not ask the hub",
+            hint="download config.json yourself and give its path as model.huggingface",
+        )
+    config = read_yaml(path)
+    if not isinstance(config, dict):
+        raise InputError("not a config.json", source=place, accepted="a JSON object with model_type")
+    try:
+        transformer = transformer_from_config(config)
+    except InputError as error:
+        raise error.located(source=place) from None
+    family = str(config.get("model_type", "custom"))
+    return TransformerSubject(transformer, path.parent.name or path.stem, family)

@@ -1,0 +1,250 @@
+"""Words for a network given as code or as an operator table: what to build, what it reads, what was traced of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+
+from advisor.operators import Kind, Phase
+from advisor.quantity import Model
+
+Dtype = Literal["float32", "float16", "bfloat16", "int64", "int32", "int8", "uint8", "bool"]
+
+CALLABLE = r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"
+
+NetworkTask = Literal["train", "inference"]
+
+LOSSES = ("cross-entropy", "mse", "output", "sum")
+
+
+class InputSpec(Model):
+    """One input of a network, or several; shapes are those of one sample, without the batch dimension.
+
+    Exactly one form: a tensor (``shape``), a constant (``value``), a list with one element for each sample (``list``),
+    a dictionary (``dict``), or the arguments of the call (``args`` and ``kwargs``).
+    """
+
+    model_config = ConfigDict(**(Model.model_config | {"populate_by_name": True, "serialize_by_alias": True}))
+
+    shape: tuple[Annotated[int, Field(ge=1, le=10**9)], ...] | None = None
+    dtype: Dtype = "float32"
+    high: Annotated[int, Field(ge=1)] | None = None
+    """Integers are below this; documents what an index means."""
+    batch: bool = True
+    """False: the tensor is the same whatever the batch."""
+    batch_dimension: Annotated[int, Field(ge=0, le=8)] = 0
+    value: Any = None
+    listed: InputSpec | None = Field(default=None, alias="list")
+    mapping: Mapping[str, InputSpec] | None = Field(default=None, alias="dict")
+    args: tuple[InputSpec, ...] | None = None
+    kwargs: Mapping[str, InputSpec] | None = None
+
+    @model_validator(mode="after")
+    def _one_form(self) -> Self:
+        call = self.args is not None or self.kwargs is not None
+        given = {"shape": self.shape, "value": self.value, "list": self.listed, "dict": self.mapping}
+        forms = [name for name, form in given.items() if form is not None] + ["args, kwargs"] * call
+        if len(forms) != 1:
+            got = ", ".join(forms) or "none"
+            raise ValueError(f"give exactly one of shape, value, list, dict, or args and kwargs; got {got}")
+        return self
+
+
+class Part(Model):
+    """A callable that returns a ``torch.nn.Module``, its arguments, its input and its loss."""
+
+    factory: str = Field(pattern=CALLABLE)
+    args: Mapping[str, Any] = {}
+    input: InputSpec | None = None
+    loss: str | None = None
+    """One of cross-entropy, mse, output (the module returns its loss), sum, or ``package.module:callable`` that is
+    called with the module's output; chosen from the output when left out."""
+    weight: Annotated[float, Field(gt=0, le=1)] = 1.0
+    """Share of the steps in which this part runs (a regularisation of every 16th step: 0.0625)."""
+
+    @model_validator(mode="after")
+    def _loss_is_known(self) -> Self:
+        if self.loss is not None and self.loss not in LOSSES and ":" not in self.loss:
+            raise ValueError(
+                f"loss is one of {', '.join(LOSSES)}, or package.module:callable; got {self.loss}"
+            )
+        return self
+
+
+class TorchModel(Model):
+    """A network as code: one part, or several that a training step runs one after the other (a GAN's)."""
+
+    factory: str | None = Field(default=None, pattern=CALLABLE)
+    args: Mapping[str, Any] = {}
+    input: InputSpec | None = None
+    loss: str | None = None
+    parts: tuple[Part, ...] = ()
+    checkpointed: Mapping[str, Any] | None = None
+    """Arguments, beside ``args``, with which the factory returns the network with activation checkpointing."""
+    folder: str | None = None
+    """Where the module is looked for first: the folder of the workload file, else the current one."""
+
+    @model_validator(mode="after")
+    def _one_or_several(self) -> Self:
+        if (self.factory is None) == (not self.parts):
+            raise ValueError("give factory, or parts with a factory each")
+        if self.parts and (self.args or self.input is not None or self.loss is not None):
+            raise ValueError("args, input and loss belong into each of parts")
+        return self
+
+    @property
+    def steps(self) -> tuple[Part, ...]:
+        """The parts of one training step."""
+        if self.factory is None:
+            return self.parts
+        return (Part(factory=self.factory, args=self.args, input=self.input, loss=self.loss),)
+
+
+class Linear(Model):
+    """A number of bytes that grows with the micro-batch."""
+
+    fixed: Annotated[float, Field(ge=0)]
+    per_sample: Annotated[float, Field(ge=0)]
+
+
+COLUMNS = (
+    "operator", "kind", "phase", "repeat", "launches", "flops", "flops_per_sample", "bytes", "bytes_per_sample",
+    "rows", "rows_per_sample", "columns", "inner", "inner_per_sample", "batch", "batch_per_sample", "full_precision",
+)  # fmt: skip
+"""What each number of a row is: quantities without ``_per_sample`` are the part that the batch does not change."""
+
+_KINDS = {kind.label: kind for kind in Kind}
+_PHASES = {phase.name.lower(): phase for phase in (Phase.FORWARD, Phase.BACKWARD)}
+
+
+def _named(names: Mapping[str, Any]) -> BeforeValidator:
+    def check(value: object) -> object:
+        if value not in names:
+            raise ValueError(f"one of {', '.join(names)}; got {value!r}")
+        return value
+
+    return BeforeValidator(check)
+
+
+Size = Annotated[float, Field(ge=0, le=1e24)]
+Row = tuple[
+    Annotated[str, Field(max_length=80)],
+    Annotated[str, _named(_KINDS)], Annotated[str, _named(_PHASES)],
+    Annotated[float, Field(gt=0, le=1e9)], Size,
+    Size, Size, Size, Size, Size, Size, Size, Size, Size, Size, Size, bool,
+]  # fmt: skip
+"""One operator, in the order of :data:`COLUMNS`."""
+
+
+def kind_of(row: Row) -> Kind:
+    """Return the kind of a row."""
+    return _KINDS[row[1]]
+
+
+def phase_of(row: Row) -> Phase:
+    """Return the phase of a row."""
+    return _PHASES[row[2]]
+
+
+class Trace(Model):
+    """What one pass runs and keeps, in one precision."""
+
+    task: NetworkTask
+    autocast: bool
+    """True: in half precision as autocast runs it, with its casts; False: in fp32."""
+    saved_bytes: Linear
+    """Alive between forward and backward, inputs included, parameters not; 0 in inference."""
+    working_bytes: Linear
+    """The most that is alive beside ``saved_bytes`` at any time, gradients of parameters not counted."""
+    workspace_bytes: Linear
+    """Input and output of the largest convolution: what its algorithm may copy."""
+    checkpointed_saved_bytes: Linear | None = None
+    checkpointed_working_bytes: Linear | None = None
+    """The same with activation checkpointing; null where the network has none."""
+    operators: tuple[Row, ...]
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        for row in self.operators:
+            flops = row[5] + row[6]
+            if kind_of(row) not in (Kind.GEMM, Kind.BATCHED_GEMM, Kind.CONVOLUTION) or flops == 0:
+                continue
+            growing = sum(part > 0 for part in (row[10], row[13], row[15]))
+            shape = 2 * (row[9] + row[10]) * row[11] * (row[12] + row[13]) * (row[14] + row[15])
+            if growing <= 1 and not 0.9 < shape / flops < 1.1:
+                raise ValueError(
+                    f"{row[0]}: FLOPs of one sample {flops:g} are not 2 x rows x columns x inner x batch = {shape:g}"
+                )
+        if self.task == "inference" and any(row[2] == "backward" for row in self.operators):
+            raise ValueError("an inference trace has no backward rows")
+        return self
+
+
+class Origin(Model):
+    """Where a table came from."""
+
+    package: str | None = None
+    version: str | None = None
+    torch: str
+    model: TorchModel
+    notes: str | None = None
+
+
+class Parameters(Model):
+    """Numbers of elements; shared tensors count once."""
+
+    total: Annotated[int, Field(ge=0)]
+    trainable: Annotated[int, Field(ge=0)]
+    tensors: Annotated[int, Field(ge=0)]
+    largest_tensor: Annotated[int, Field(ge=0)]
+    largest_module: Annotated[int, Field(ge=0)]
+    """Parameters of the module that holds the most itself, without those of its submodules."""
+    buffer_bytes: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _adds_up(self) -> Self:
+        if max(self.trainable, self.largest_tensor, self.largest_module) > self.total:
+            raise ValueError("trainable, largest_tensor and largest_module are at most total")
+        return self
+
+
+class NetworkTable(Model):
+    """A network as operators: what ``describe`` writes and ``model: {table: ...}`` reads."""
+
+    model_config = ConfigDict(**(Model.model_config | {"populate_by_name": True, "serialize_by_alias": True}))
+
+    schema_: Literal["gpu-advisor/table/1"] = Field(default="gpu-advisor/table/1", alias="schema")
+    name: Annotated[str, Field(min_length=1, max_length=80)]
+    family: str = "custom"
+    unit: str = "sample"
+    """What one sample is, for people: image, sequence, utterance."""
+    tokens_per_sample: Annotated[float, Field(gt=0)] | None = None
+    usual_batch: Annotated[int, Field(ge=1, le=10**6)] | None = None
+    """Samples of one step in published recipes, used where the workload names no batch."""
+    parameters: Parameters
+    loss: str
+    loss_is_assumed: bool = False
+    """True where the user named no loss and it was chosen from the network's output."""
+    origin: Origin
+    columns: tuple[str, ...] = COLUMNS
+    traces: tuple[Trace, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if self.columns != COLUMNS:
+            raise ValueError(f"columns are {', '.join(COLUMNS)}")
+        keys = [(trace.task, trace.autocast) for trace in self.traces]
+        if len(set(keys)) != len(keys):
+            raise ValueError("two traces of the same task and precision")
+        if ("train", False) not in keys and ("inference", False) not in keys:
+            raise ValueError("a table has at least a trace in fp32")
+        return self
+
+    def trace(self, task: NetworkTask, *, autocast: bool) -> Trace | None:
+        """Return the trace of a task in a precision, None where there is none."""
+        for trace in self.traces:
+            if (trace.task, trace.autocast) == (task, autocast):
+                return trace
+        return None
