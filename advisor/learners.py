@@ -71,7 +71,7 @@ class Trees(Table):
     leaves: Size | None = None
     """None: 31 for LightGBM without a depth, else all that the depth allows."""
     bins: Bins | None = None
-    """Bins of one column on average; None: 256 (CatBoost on a CPU 254, on a GPU 128)."""
+    """Bins of one column on average; None: 256, for CatBoost 128 (its default on a GPU)."""
     classes: Size = 1
     """1: regression or two classes."""
 
@@ -89,12 +89,12 @@ class Trees(Table):
     def leaf_count(self) -> int:
         """Leaves of one tree that depth and leaf limit allow."""
         if self.leaves is not None and self.depth is not None:
-            return min(self.leaves, 2**self.depth)
+            return min(self.leaves, 1 << self.depth)
         if self.leaves is not None:
             return self.leaves
         if self.depth is None and self.library == "lightgbm":
             return 31
-        return 2 ** (self.depth or 6)
+        return 1 << (self.depth or 6)
 
 
 class RandomForest(Table):

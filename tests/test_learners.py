@@ -177,6 +177,16 @@ def test_few_rows_cannot_fill_a_deep_tree():
     assert shallow == deep
 
 
+def test_gradients_leave_the_caches_of_a_cpu():
+    few, many = (Trees(rows=count, features=10) for count in (10**6, 10**7))
+    growth = 10 ** CONSTANTS.learners.trees["xgboost"]["cpu"].spill_exponent
+    assert growth > 1
+    for name in ("histogram", "row partition"):
+        on_cpu = rows(many, on_cpu=True)[name]["inner"] / rows(few, on_cpu=True)[name]["inner"]
+        assert on_cpu == pytest.approx(growth)
+        assert rows(many)[name]["inner"] == rows(few)[name]["inner"]
+
+
 def test_several_classes_grow_a_tree_each():
     one, seven = (rows(Trees(rows=10**6, features=10, classes=classes)) for classes in (2, 7))
     assert seven["histogram"]["repeat"] == 7 * one["histogram"]["repeat"]

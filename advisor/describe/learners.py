@@ -88,7 +88,7 @@ def describe_learner(learner: Learner, *, on_cpu: bool, constants: LearnerConsta
             rows, memory = tuple(_pca(learner, _products(learner, side, constants))), _pca_memory(learner)
         case _:
             assert_never(learner)
-    start = (_wait("start-up", _start_s(learner, side, constants)),)
+    start: tuple[Operator, ...] = (_wait("start-up", _start_s(learner, side, constants)),)
     if not on_cpu:
         start += (_wait("copy to the device", _input_bytes(learner) / (constants.host_copy_gb_s * 1e9)),)
     kept, working = Affine(memory.kept), Affine(memory.working)
@@ -342,7 +342,7 @@ def _forest_levels(learner: RandomForest, own: TreeConstants, on_cpu: bool) -> f
 
 
 def _forest_leaves(learner: RandomForest, own: TreeConstants, levels: float) -> float:
-    return min(2.0**levels, max(2.0, learner.rows / own.least_leaf_rows))
+    return min(math.pow(2.0, levels), max(2.0, learner.rows / own.least_leaf_rows))
 
 
 def _forest(learner: RandomForest, own: TreeConstants, on_cpu: bool) -> Iterator[Operator]:
