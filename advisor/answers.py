@@ -65,6 +65,9 @@ def described(record: PriceRecord | None) -> str | None:
 def time_spread(problem: Problem, candidate: Candidate, constants: Constants) -> float:
     """Return the multiplicative 80 % spread of a candidate's times."""
     extra = constants.intervals
+    own = problem.subject.spread(candidate.device.kind == "cpu")
+    if own is not None:
+        return own
     spreads = [constants_of(candidate.device, constants).spread, extra.workload]
     if candidate.count > 1:
         spreads.append(extra.several_gpus)
@@ -118,7 +121,7 @@ def plan_document(problem: Problem, candidate: Candidate) -> PlanDocument:
         gradient_accumulation=max(1, round(candidate.samples / replicas)),
         global_batch=round(candidate.samples),
         checkpointing=candidate.checkpointing,
-        attention=candidate.team.attention,
+        attention=candidate.team.attention if problem.subject.has_attention else None,
         sharding=ShardingDocument(
             strategy=layout.strategy, data=layout.data, tensor=layout.tensor, pipeline=layout.pipeline
         ),
@@ -220,6 +223,9 @@ def bottleneck(candidate: Candidate, rows: Sequence[BreakdownDocument], streamin
         if attention > matrix / 2:
             return f"attention ({attention:.0%} of the step)"
         return f"matrix products ({matrix:.0%} of the step)"
+    histograms = shares.get(Kind.HISTOGRAM.label, 0.0)
+    if histograms >= LOAD_SHARE_FOR_BOUND:
+        return f"adding rows to histograms, as fast as the multiprocessors can ({histograms:.0%} of the step)"
     rest = 1 - matrix - waiting - launches
     return f"memory bandwidth: operators that move more than they compute ({rest:.0%} of the step)"
 
@@ -279,7 +285,7 @@ def estimate_document(
     step = Quantity.spread(candidate.step_s, time_spread(problem, candidate, constants))
     group, layout = candidate.team.search.group, candidate.layout
     description = group.describe(layout.tensor, is_compact(layout) if problem.training else False)
-    samples_per_s = step.inverse(candidate.samples)
+    samples_per_s = step.inverse(candidate.samples * problem.subject.samples_in_one)
     steps = problem.steps_of(candidate.samples)
     total = None if steps is None else step.scaled(steps / 3600)
     rows, streaming = breakdown(problem, candidate, constants)
@@ -295,7 +301,7 @@ def estimate_document(
         total_time_h=total,
         **(_generation(problem, candidate, constants) if problem.generates else {}),
         mfu=None
-        if problem.generates
+        if problem.generates or flops == 0
         else min(1.0, flops * layout.tensor / (candidate.step_s * peak * candidate.count)),
         power_w=candidate.power_w,
         energy_kwh=None if total is None else total.scaled(candidate.power_w / 1000),
@@ -317,21 +323,9 @@ def _generation(problem: Problem, candidate: Candidate, constants: Constants) ->
 
 def _assumptions(problem: Problem, candidate: Candidate) -> list[str]:
     workload = problem.workload
-    found = []
-    if problem.training and workload.method == "full" and workload.master_weights == "auto":
-        found.append("fp32 master weights (mixed precision); master_weights: none halves the state")
-    if workload.method != "full":
-        base = "nf4" if workload.method == "qlora" else "16-bit"
-        found.append(
-            f"adapters of rank {workload.lora.rank} on {', '.join(workload.lora.targets)}, {base} base"
-        )
-    found += problem.subject.assumptions(workload)
+    found = problem.subject.assumptions(workload, candidate.device.kind == "cpu")
     if candidate.count > GPUS_PER_NODE:
         found.append(f"nodes of {GPUS_PER_NODE} GPUs with the usual network of their segment")
-    if not problem.training:
-        found.append("a serving engine that replays recorded kernel graphs (vLLM, TensorRT-LLM, llama.cpp)")
-    elif workload.software.trainer == "common":
-        found.append("a common trainer on current PyTorch, not a tuned one (software.trainer: tuned)")
     economics = workload.economics
     found.append(
         f"electricity ${economics.electricity_usd_per_kwh:g}/kWh, PUE {economics.pue:g}; bought hardware works "

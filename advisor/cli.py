@@ -228,9 +228,13 @@ def _add_workload_options(parser: argparse.ArgumentParser) -> None:
     acquire.add_argument("--buy-only", dest="acquire", action="store_const", const="buy", help="never rent")
     acquire.add_argument("--rent-only", dest="acquire", action="store_const", const="rent", help="never buy")
     group.add_argument(
-        "--allow-code", action="store_true", help="run the code of a model given as model.torch; read it first"
+        "--allow-code",
+        action="store_true",
+        help="run the code of a model given as model.torch; read it first",
     )
-    group.add_argument("--trace-timeout", metavar="SECONDS", help="end that code after this many seconds (300)")
+    group.add_argument(
+        "--trace-timeout", metavar="SECONDS", help="end that code after this many seconds (300)"
+    )
     group.add_argument(
         "--set", dest="settings", action="append", default=[], metavar="FIELD=VALUE",
         help="set any field, such as batch.micro=8 or model.transformer.layers=40; may be given again",
@@ -441,7 +445,9 @@ def _ask_about_code(model: TorchModel) -> bool:
     if not (sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty()):
         return False
     factories = ", ".join(part.factory for part in model.steps)
-    return diagnostics.confirm(f"This runs the code of {factories} (looked for first in {model.folder or '.'}). Run it?")
+    return diagnostics.confirm(
+        f"This runs the code of {factories} (looked for first in {model.folder or '.'}). Run it?"
+    )
 
 
 def _read(args: argparse.Namespace) -> Workload:

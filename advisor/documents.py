@@ -60,7 +60,8 @@ class PlanDocument(Model):
     gradient_accumulation: int
     global_batch: int
     checkpointing: Literal["none", "selective", "full"]
-    attention: Literal["eager", "flash"]
+    attention: Literal["eager", "flash"] | None
+    """Null where the model has no attention."""
     sharding: ShardingDocument
 
 

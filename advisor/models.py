@@ -9,8 +9,9 @@ from pathlib import Path
 from advisor.describe.named import load_named, transformer_names
 from advisor.describe.network_table import read_table
 from advisor.describe.shipped_networks import load_network, network_places
-from advisor.describe.subject import NetworkSubject, Subject, TransformerSubject
+from advisor.describe.subject import LearnerSubject, NetworkSubject, Subject, TransformerSubject
 from advisor.errors import ExternalError, InputError, nearest
+from advisor.execution import LearnerConstants
 from advisor.network import NetworkTable, TorchModel
 from advisor.workload import Workload
 from advisor.yaml_io import read_yaml
@@ -35,12 +36,13 @@ class CodePolicy:
     time_limit_s: float = TIME_LIMIT_S
 
 
-def subject_of(workload: Workload, root: Path, code: CodePolicy) -> Subject:
+def subject_of(workload: Workload, root: Path, learners: LearnerConstants, code: CodePolicy) -> Subject:
     """Return the model that a workload names.
 
     Args:
         workload: names the model.
         root: the catalog folder.
+        learners: constants of learners that are not networks.
         code: whether a model that is code may run.
 
     Raises:
@@ -59,8 +61,9 @@ def subject_of(workload: Workload, root: Path, code: CodePolicy) -> Subject:
         return NetworkSubject(read_table(Path(source.table)))
     if source.torch is not None:
         return NetworkSubject(traced(source.torch, workload.name, code))
-    kind = next(name for name in type(source).model_fields if getattr(source, name) is not None)
-    raise InputError(f"models given as {kind} are not supported", field=f"model.{kind}")
+    if source.learner is not None:
+        return LearnerSubject(source.learner, learners)
+    raise AssertionError("a model has exactly one source")
 
 
 def named_subject(name: str, root: Path) -> Subject:
@@ -85,17 +88,19 @@ def named_subject(name: str, root: Path) -> Subject:
     )
 
 
-def operator_table(workload: Workload, root: Path, code: CodePolicy) -> NetworkTable:
+def operator_table(
+    workload: Workload, root: Path, learners: LearnerConstants, code: CodePolicy
+) -> NetworkTable:
     """Return the operator table of a workload's model.
 
     Raises:
         InputError: the model has none: it is described by dimensions, which every machine can read.
     """
-    subject = subject_of(workload, root, code)
+    subject = subject_of(workload, root, learners, code)
     if isinstance(subject, NetworkSubject):
         return subject.table
     raise InputError(
-        f"{subject.name} is described by dimensions and needs no operator table: use it as it is, without torch",
+        f"{subject.name} is described by its sizes alone and needs no operator table: use it as it is",
         field="model", accepted="model.torch, model.table, or a shipped network",
     )  # fmt: skip
 

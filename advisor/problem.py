@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 
 import numpy as np
@@ -104,7 +104,7 @@ def problem_of(workload: Workload, subject: Subject) -> Problem:
         training=training,
         splits_matrices=workload.method == "full",
     )
-    steps = None if workload.data.steps is None else float(workload.data.steps)
+    steps = subject.steps if workload.data.steps is None else float(workload.data.steps)
     new_tokens = workload.inference.new_tokens if not training and subject.generates else 0
     return Problem(
         workload, subject, length, freedom, _samples(workload, length + new_tokens), steps, tuple(assumptions)
@@ -117,6 +117,8 @@ def _global_batch(
     """Return the samples of one step, and whether the user fixed them."""
     if workload.effective_task == "inference":
         return workload.inference.batch, True
+    if subject.steps is not None:
+        return 1, True
     if workload.batch.global_size is not None:
         return workload.batch.global_size, True
     batch = subject.default_batch(workload, length)
@@ -149,7 +151,7 @@ def refusal(problem: Problem, device: Device) -> str | None:
 
 def precision_of(problem: Problem, device: Device) -> Precision:
     """Return the precision in which a device computes: the user's, or the one a practitioner would pick for it."""
-    wanted = problem.workload.precision
+    wanted = problem.subject.only_precision or problem.workload.precision
     if wanted != "auto":
         return wanted
     adapters = problem.workload.method != "full"
@@ -176,16 +178,17 @@ class Team:
 
 def teams(problem: Problem, devices: Sequence[Device], constants: Constants) -> tuple[Team, ...]:
     """Return the devices grouped by the sizes of their formats and their attention kernel, each with its search."""
-    grouped: dict[tuple[float, Attention], list[tuple[Device, Precision]]] = {}
+    grouped: dict[tuple[float, Attention, bool], list[tuple[Device, Precision]]] = {}
     for device in devices:
         precision = precision_of(problem, device)
-        key = (_compute_bytes(precision), attention_of(problem, device, constants))
+        on_cpu = device.kind == "cpu"
+        key = (_compute_bytes(precision), attention_of(problem, device, constants), on_cpu)
         grouped.setdefault(key, []).append((device, precision))
     found = []
-    for (size, attention), members in grouped.items():
+    for (size, attention, on_cpu), members in grouped.items():
         own = tuple(device for device, _ in members)
         formats = tuple(precision for _, precision in members)
-        group = _group(problem, own, formats, size, attention, constants)
+        group = _group(problem, own, formats, size, attention, constants, on_cpu=on_cpu)
         found.append(Team(own, formats, attention, Search(group, problem.freedom, constants)))
     return tuple(found)
 
@@ -218,12 +221,14 @@ def _group(
     compute_bytes: float,
     attention: Attention,
     constants: Constants,
+    *,
+    on_cpu: bool,
 ) -> Group:
     software, workload = constants.software, problem.workload
-    tuned = workload.software.trainer == "tuned"
+    light = workload.software.trainer == "tuned" or workload.compile or not problem.subject.heavy_trainer
     context = np.array([constants_of(device, constants).context_mib for device in devices]) * 2**20
     available = np.array([available_bytes(device, constants) for device in devices])
-    describe = _describer(problem, compute_bytes, attention, constants)
+    describe = _describer(problem, compute_bytes, attention, constants, on_cpu=on_cpu)
     decode: Callable[[int], Description] | None = None
     if problem.generates:
         decode = _decoder(problem, compute_bytes, constants)
@@ -231,8 +236,8 @@ def _group(
         rates=device_rates(devices, precisions, constants),
         links=links(devices, constants.network),
         available=available - context,
-        launch_share=_launch_share(workload, software),
-        time_factor=software.tuned_overhead if tuned or workload.compile else software.common_overhead,
+        launch_share=_launch_share(problem, software),
+        time_factor=software.tuned_overhead if light else software.common_overhead,
         describe=describe,
         decode=decode,
         precisions=_state_sizes(problem, compute_bytes),
@@ -240,11 +245,12 @@ def _group(
     )
 
 
-def _launch_share(workload: Workload, software: SoftwareConstants) -> float:
+def _launch_share(problem: Problem, software: SoftwareConstants) -> float:
     """Return the host's time for a launch over that of bare eager code; serving engines replay recorded graphs."""
-    if workload.compile or workload.effective_task == "inference":
+    workload, heavy = problem.workload, problem.subject.heavy_trainer
+    if workload.compile or (heavy and workload.effective_task == "inference"):
         return software.compiled_launch
-    return 1.0 if workload.software.trainer == "tuned" else software.common_launch
+    return 1.0 if workload.software.trainer == "tuned" or not heavy else software.common_launch
 
 
 def _variant(
@@ -286,10 +292,10 @@ def _trainable_bytes(problem: Problem, compute_bytes: float) -> float:
 
 
 def _describer(
-    problem: Problem, compute_bytes: float, attention: Attention, constants: Constants
+    problem: Problem, compute_bytes: float, attention: Attention, constants: Constants, *, on_cpu: bool
 ) -> Callable[[int, bool], Description]:
     stage: Pass = "train" if problem.training else "prefill"
-    demand = _demand(problem, compute_bytes)
+    demand = replace(_demand(problem, compute_bytes), on_cpu=on_cpu)
 
     @cache
     def describe(tensor: int, compact: bool) -> Description:

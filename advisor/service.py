@@ -263,7 +263,7 @@ class Advisor:
         Raises:
             InputError: the model has no table of its own: it is a transformer by its dimensions, or no network.
         """
-        return operator_table(workload, self._root, self._code)
+        return operator_table(workload, self._root, self.constants.learners, self._code)
 
     def gpus(self, query: str | None = None) -> GpuAnswer:
         """List the devices whose id, name, architecture, vendor or segment contain every word of ``query``."""
@@ -335,7 +335,7 @@ class Advisor:
             raise
 
     def _problem(self, workload: Workload) -> Problem:
-        return problem_of(workload, subject_of(workload, self._root, self._code))
+        return problem_of(workload, subject_of(workload, self._root, self.constants.learners, self._code))
 
     def _search(
         self, problem: Problem, devices: Sequence[Device], accepted: Callable[[Candidate], bool]
@@ -527,7 +527,11 @@ class Advisor:
         """Yield changes under which the job would fit, gentlest first."""
         for change, update, number in changes(problem.workload, count):
             workload = problem.workload.model_copy(update=update)
-            other = problem_of(workload, problem.subject)
+            try:
+                other = problem_of(workload, problem.subject)
+            except InputError:
+                # The change is none that this kind of model knows.
+                continue
             if refusal(other, device):
                 continue
             found = list(self._of_count(other, teams(other, [device], self.constants), number))
@@ -562,4 +566,3 @@ def _limits(problem: Problem) -> tuple[str, ...]:
     return tuple(
         f"{name}: the length of the job is not given (data), so rent and time are not held" for name in given
     )
-

@@ -5,16 +5,14 @@ Field names and accepted values are a contract with scripts. ``auto`` leaves a c
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from advisor.errors import InputError
 from advisor.hardware import Segment, Vendor
+from advisor.learners import KMeans, Knn, Learner, Pca, RandomForest, Svm, Trees, whole_number
 from advisor.network import TorchModel
 from advisor.quantity import Model
-from advisor.units import parse_count
 
 Precision = Literal["fp32", "tf32", "fp16", "bf16", "fp8", "int8", "int4", "fp4", "nf4"]
 Optimizer = Literal["sgd", "sgd-momentum", "adam", "adamw", "adamw-8bit", "adafactor", "lion", "none"]
@@ -24,24 +22,12 @@ Method = Literal["full", "lora", "qlora"]
 Task = Literal["train", "finetune", "inference"]
 
 
-def _count(value: object) -> object:
-    """Accept 50e6, "50M" and 50.0 where a whole number is meant."""
-    if isinstance(value, str):
-        try:
-            value = parse_count(value)
-        except InputError as error:
-            raise ValueError(f"{error.message}; accepted: {error.accepted}") from None
-    if isinstance(value, float) and value.is_integer():
-        return int(value)
-    return value
-
-
-Count = Annotated[int, BeforeValidator(_count), Field(gt=0, le=10**18)]
-Size = Annotated[int, BeforeValidator(_count), Field(gt=0, le=10**9)]
-Extent = Annotated[int, BeforeValidator(_count), Field(ge=0, le=10**9)]
-Depth = Annotated[int, BeforeValidator(_count), Field(gt=0, le=10**4)]
+Count = Annotated[int, BeforeValidator(whole_number), Field(gt=0, le=10**18)]
+Size = Annotated[int, BeforeValidator(whole_number), Field(gt=0, le=10**9)]
+Extent = Annotated[int, BeforeValidator(whole_number), Field(ge=0, le=10**9)]
+Depth = Annotated[int, BeforeValidator(whole_number), Field(gt=0, le=10**4)]
 """Layers: the deepest published networks have about a thousand."""
-Width = Annotated[int, BeforeValidator(_count), Field(gt=0, le=2 * 10**6)]
+Width = Annotated[int, BeforeValidator(whole_number), Field(gt=0, le=2 * 10**6)]
 """Channels, heads: the widest published transformers have about a hundred thousand."""
 
 
@@ -197,12 +183,18 @@ class ModelSource(Model):
     huggingface: str | None = None
     torch: TorchModel | None = None
     table: str | None = None
-    trees: Mapping[str, Any] | None = None
-    random_forest: Mapping[str, Any] | None = None
-    svm: Mapping[str, Any] | None = None
-    kmeans: Mapping[str, Any] | None = None
-    knn: Mapping[str, Any] | None = None
-    pca: Mapping[str, Any] | None = None
+    trees: Trees | None = None
+    random_forest: RandomForest | None = None
+    svm: Svm | None = None
+    kmeans: KMeans | None = None
+    knn: Knn | None = None
+    pca: Pca | None = None
+
+    @property
+    def learner(self) -> Learner | None:
+        """The learner that is no network, where the model is one."""
+        given = (self.trees, self.random_forest, self.svm, self.kmeans, self.knn, self.pca)
+        return next((each for each in given if each is not None), None)
 
     @model_validator(mode="after")
     def _exactly_one(self) -> Self:

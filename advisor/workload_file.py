@@ -320,7 +320,9 @@ def _with_absolute_paths(document: Mapping[str, object], folder: Path) -> dict[s
     if isinstance(model.get("torch"), dict):
         own = model["torch"].get("folder")
         if own is None or isinstance(own, str):
-            model["torch"] = model["torch"] | {"folder": str((folder / Path(own or ".").expanduser()).resolve())}
+            model["torch"] = model["torch"] | {
+                "folder": str((folder / Path(own or ".").expanduser()).resolve())
+            }
     found["model"] = model
     return found
 

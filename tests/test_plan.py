@@ -47,7 +47,9 @@ def constants() -> Constants:
 def search_for(gpu: str, model: str = "llama-3.2-1b", **fields: Any) -> Search:
     named = load_named(data_root(), model)
     job = Workload.model_validate({"model": {"name": model}, **fields})
-    problem = problem_of(job, TransformerSubject(named.transformer, named.name, named.family, named.sequence_length))
+    problem = problem_of(
+        job, TransformerSubject(named.transformer, named.name, named.family, named.sequence_length)
+    )
     return teams(problem, [CATALOG[gpu]], constants())[0].search
 
 

@@ -57,7 +57,9 @@ def contenders(
         {"model": {"name": "llama-3.2-1b"}, "method": "lora", "data": {"tokens": 10**7}, **fields}
     )
     constants = load_constants(data_root())
-    problem = problem_of(job, TransformerSubject(named.transformer, named.name, named.family, named.sequence_length))
+    problem = problem_of(
+        job, TransformerSubject(named.transformer, named.name, named.family, named.sequence_length)
+    )
     by_id = dict(zip([device.id for device in devices], prices, strict=True))
     found = []
     for team in teams(problem, devices, constants):

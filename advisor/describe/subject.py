@@ -1,4 +1,4 @@
-"""What a workload is about: a transformer by its dimensions, a traced network; each describes itself in one language."""
+"""What a workload is about: a transformer by its dimensions, a traced network, a learner; all speak one language."""
 
 from __future__ import annotations
 
@@ -7,15 +7,25 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Literal, Protocol
 
+from advisor.describe.learners import (
+    describe_learner,
+    learner_assumptions,
+    learner_name,
+    learner_spread,
+    rows_of,
+    unsupported_learner,
+)
 from advisor.describe.network_table import describe_network
 from advisor.describe.transformer import describe_inference, describe_training
 from advisor.describe.variant import Variant
 from advisor.describe.weights import active_parameter_count, parameter_count
 from advisor.errors import InputError
+from advisor.execution import LearnerConstants
 from advisor.hardware import Device
-from advisor.network import NetworkTable, NetworkTask
-from advisor.operators import Description
-from advisor.workload import Parallelism, Transformer, Workload
+from advisor.learners import Learner
+from advisor.network import NetworkTable, NetworkTask, kind_of
+from advisor.operators import Description, Kind
+from advisor.workload import Parallelism, Precision, Transformer, Workload
 
 PRETRAINING_TOKENS = 2**19
 """Tokens of one optimizer step when the user names no batch: half a million, as in GPT-2 and GPT-3 reproductions."""
@@ -32,11 +42,12 @@ Pass = Literal["train", "prefill", "decode"]
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """How much one sample asks of a model: tokens of a sample in training or of a prompt, and what is generated."""
+    """What is asked of a model: tokens of a sample or of a prompt, what is generated, and on what it runs."""
 
     sequence_length: int = 1
     new_tokens: int = 0
     cache_element_bytes: float = 2.0
+    on_cpu: bool = False
 
 
 class Subject(Protocol):
@@ -75,12 +86,35 @@ class Subject(Protocol):
         """Whether its inference produces tokens one by one."""
 
     @property
+    def has_attention(self) -> bool:
+        """Whether any of its operators is attention that a fused kernel could run."""
+
+    @property
     def can_fuse_attention(self) -> bool:
         """Whether a fused kernel can run its attention."""
 
     @property
     def can_checkpoint(self) -> bool:
         """Whether training can recompute activations."""
+
+    @property
+    def heavy_trainer(self) -> bool:
+        """Whether common trainers add much to the time of the kernels; a plain training loop does not."""
+
+    @property
+    def only_precision(self) -> Precision | None:
+        """The one format in which it is trained, None where there is a choice."""
+
+    @property
+    def steps(self) -> float | None:
+        """Steps of a whole training where the model itself says so, None where the data do."""
+
+    @property
+    def samples_in_one(self) -> int:
+        """Samples, for people, in what the plan search counts as one."""
+
+    def spread(self, on_cpu: bool) -> float | None:
+        """Return the 80 % spread of its times where it is known for itself, None where the device's counts."""
 
     def sequence_length(self, workload: Workload, assumptions: list[str]) -> int:
         """Return the tokens of one sample; appends what was assumed.
@@ -108,12 +142,28 @@ class Subject(Protocol):
     def summary(self) -> str:
         """Return in a line what the model is."""
 
-    def assumptions(self, workload: Workload) -> list[str]:
+    def assumptions(self, workload: Workload, on_cpu: bool) -> list[str]:
         """Return what is assumed of the model in this workload, for people."""
 
 
+class _Network:
+    """What transformers and traced networks have in common."""
+
+    only_precision: Precision | None = None
+    steps: float | None = None
+    samples_in_one = 1
+
+    def spread(self, on_cpu: bool) -> float | None:
+        """The device's spread counts."""
+        return None
+
+    def refusal(self, device: Device) -> str | None:
+        """Every device runs networks."""
+        return None
+
+
 @dataclass(frozen=True, eq=False)
-class TransformerSubject:
+class TransformerSubject(_Network):
     """A transformer by its dimensions; ``usual_length`` is the usual length of a sample in tokens."""
 
     transformer: Transformer
@@ -122,7 +172,9 @@ class TransformerSubject:
     usual_length: int | None = None
 
     unit = "sequence"
+    has_attention = True
     can_checkpoint = True
+    heavy_trainer = True
 
     @property
     def heads(self) -> int:
@@ -211,10 +263,6 @@ class TransformerSubject:
                 accepted=f"at most {model.layers}",
             )
 
-    def refusal(self, device: Device) -> str | None:
-        """Every device runs transformers."""
-        return None
-
     def describe(self, stage: Pass, demand: Demand, variant: Variant) -> Description:
         """Return the table written from the dimensions."""
         if stage == "train":
@@ -232,20 +280,29 @@ class TransformerSubject:
             text += f", {active:,} active for each token (all of them are held in memory)"
         return text
 
-    def assumptions(self, workload: Workload) -> list[str]:
-        """Return what is assumed of the head and the loss."""
+    def assumptions(self, workload: Workload, on_cpu: bool) -> list[str]:
+        """Return what is assumed of states, adapters, head, loss and trainer."""
         model = self.transformer
-        if workload.effective_task == "inference" or not model.vocab:
-            return []
-        if model.kind == "encoder" and model.head != "masked-language-model":
-            return ["no vocabulary head: this trains a classifier; pretraining is the model's -mlm variant"]
-        if not workload.software.fused_loss:
-            return ["the loss holds the whole logits (software.fused_loss: true if yours does not)"]
-        return []
+        if workload.effective_task == "inference":
+            return ["a serving engine that replays recorded kernel graphs (vLLM, TensorRT-LLM, llama.cpp)"]
+        found = _of_training(workload)
+        if workload.method != "full":
+            base = "nf4" if workload.method == "qlora" else "16-bit"
+            targets = ", ".join(workload.lora.targets)
+            found.append(f"adapters of rank {workload.lora.rank} on {targets}, {base} base")
+        if model.vocab and model.kind == "encoder" and model.head != "masked-language-model":
+            found.append(
+                "no vocabulary head: this trains a classifier; pretraining is the model's -mlm variant"
+            )
+        elif model.vocab and not workload.software.fused_loss:
+            found.append("the loss holds the whole logits (software.fused_loss: true if yours does not)")
+        if workload.software.trainer == "common":
+            found.append("a common trainer on current PyTorch, not a tuned one (software.trainer: tuned)")
+        return found
 
 
 @dataclass(frozen=True, eq=False)
-class NetworkSubject:
+class NetworkSubject(_Network):
     """A network by its operator table."""
 
     table: NetworkTable
@@ -255,6 +312,7 @@ class NetworkSubject:
     experts = 0
     generates = False
     can_fuse_attention = True
+    heavy_trainer = False
 
     @property
     def name(self) -> str:
@@ -275,6 +333,11 @@ class NetworkSubject:
     def counts_tokens(self) -> bool:
         """Whether the table says how many tokens a sample has."""
         return self.table.tokens_per_sample is not None
+
+    @cached_property
+    def has_attention(self) -> bool:
+        """Whether it was traced with fused attention."""
+        return any(kind_of(row) is Kind.ATTENTION for trace in self.table.traces for row in trace.operators)
 
     @cached_property
     def can_checkpoint(self) -> bool:
@@ -331,10 +394,6 @@ class NetworkSubject:
                 accepted=known,
             )  # fmt: skip
 
-    def refusal(self, device: Device) -> str | None:
-        """Every device that runs torch runs networks."""
-        return None
-
     def describe(self, stage: Pass, demand: Demand, variant: Variant) -> Description:
         """Return what the table says of a precision."""
         return describe_network(self.table, variant, training=stage == "train")
@@ -343,14 +402,103 @@ class NetworkSubject:
         """Return name, number of parameters and size of a sample."""
         return f"{self.name}: {self.table.parameters.total:,} parameters"
 
-    def assumptions(self, workload: Workload) -> list[str]:
-        """Return what one sample is, and the loss."""
-        found = []
+    def assumptions(self, workload: Workload, on_cpu: bool) -> list[str]:
+        """Return what one sample is, the loss, and how it is run."""
+        training = workload.effective_task != "inference"
+        found = _of_training(workload) if training else []
+        found.append(
+            "a plain loop on current PyTorch whose input is ready: reading and decoding it is not counted"
+        )
         if self.table.origin.notes:
             found.append(f"one sample: {self.table.origin.notes}")
-        if self.table.loss_is_assumed:
+        if training and self.table.loss_is_assumed:
             found.append(f"loss {self.table.loss} (not given; model.torch.loss sets it)")
         return found
+
+
+@dataclass(frozen=True, eq=False)
+class LearnerSubject:
+    """A learner that is no network; training it is one step over all its rows."""
+
+    learner: Learner
+    constants: LearnerConstants
+
+    family = "learner"
+    unit = "row"
+    heads = 1
+    layers = 1
+    experts = 0
+    counts_tokens = False
+    generates = False
+    has_attention = False
+    can_fuse_attention = False
+    can_checkpoint = False
+    heavy_trainer = False
+    only_precision: Precision = "fp32"
+    steps = 1.0
+
+    @property
+    def name(self) -> str:
+        """Library, size and data."""
+        return learner_name(self.learner)
+
+    @property
+    def samples_in_one(self) -> int:
+        """All rows: the plan search counts the whole table as one sample."""
+        return rows_of(self.learner)
+
+    def spread(self, on_cpu: bool) -> float | None:
+        """Return the spread of its library on the kind of device."""
+        return learner_spread(self.learner, on_cpu=on_cpu, constants=self.constants)
+
+    def sequence_length(self, workload: Workload, assumptions: list[str]) -> int:
+        """Return 1: there are no sequences."""
+        return 1
+
+    def default_batch(self, workload: Workload, sequence_length: int) -> int:
+        """Return 1: the whole table."""
+        return 1
+
+    def check(self, workload: Workload) -> None:
+        """Refuse what is for networks."""
+        plain = Workload(model=workload.model)
+        names = {"data": "data", "batch": "batch", "method": "method", "checkpointing": "checkpointing",
+                 "sharding": "sharding", "optimizer": "optimizer"}  # fmt: skip
+        for name, field in names.items():
+            if getattr(workload, name) != getattr(plain, name):
+                raise InputError(
+                    "this is for networks; a learner's document says all of it", field=field,
+                    value=getattr(workload, name), accepted="leave it out",
+                )  # fmt: skip
+        if workload.effective_task != "train":
+            raise InputError("learners are trained", field="task", value=workload.task, accepted="train")
+        if workload.precision not in ("auto", "fp32"):
+            raise InputError(
+                "learners work in fp32", field="precision", value=workload.precision, accepted="auto, fp32"
+            )
+
+    def refusal(self, device: Device) -> str | None:
+        """Say why the library does not train on a device."""
+        return unsupported_learner(self.learner, device, self.constants)
+
+    def describe(self, stage: Pass, demand: Demand, variant: Variant) -> Description:
+        """Return the whole training as one step."""
+        return describe_learner(self.learner, on_cpu=demand.on_cpu, constants=self.constants)
+
+    def summary(self) -> str:
+        """Return library, size and data."""
+        return self.name
+
+    def assumptions(self, workload: Workload, on_cpu: bool) -> list[str]:
+        """Return what the description takes for granted."""
+        return list(learner_assumptions(self.learner, on_cpu))
+
+
+def _of_training(workload: Workload) -> list[str]:
+    """Return what is assumed of the states of any network."""
+    if workload.method == "full" and workload.master_weights == "auto" and workload.precision != "fp32":
+        return ["fp32 master weights (mixed precision); master_weights: none halves the state"]
+    return []
 
 
 def _power_of_two(value: float) -> int:

@@ -117,8 +117,10 @@ def _product_times(
             depth = 2.0 * tile_rows * tile_columns * (k / split + kernel.prologue_depth) / share
             best = np.minimum(best, waves * depth[:, None, :] * (1.0 + kernel.split_overhead * (split > 1)))
     rate = np.where(table.full_precision[rows, None], rates.full_flops[None, :], rates.matrix_flops[None, :])
-    share = _shares(table.kind[rows], kernel.rate)
-    return np.asarray(best[shape_of][:, which, :] * (rates.multiprocessors[None, :] / rate)[:, :, None] / share)
+    reached = _shares(table.kind[rows], kernel.rate)
+    return np.asarray(
+        best[shape_of][:, which, :] * (rates.multiprocessors[None, :] / rate)[:, :, None] / reached
+    )
 
 
 def _attention_times(

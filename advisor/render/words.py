@@ -229,15 +229,14 @@ def plan(document: PlanDocument) -> str:
         "full": "full activation checkpointing",
     }[document.checkpointing]
     sharding = layout(document.sharding)
-    return "; ".join(
-        (
-            precision(document),
-            f"{micro} (global batch {document.global_batch})",
-            checkpointing,
-            f"{document.attention} attention",
-            "one GPU does it all" if sharding == "none" else f"sharding {sharding}",
-        )
+    parts = (
+        precision(document),
+        f"{micro} (global batch {document.global_batch})" if document.global_batch > 1 else None,
+        checkpointing if document.attention else None,
+        f"{document.attention} attention" if document.attention else None,
+        "one GPU does it all" if sharding == "none" else f"sharding {sharding}",
     )
+    return "; ".join(part for part in parts if part)
 
 
 def cost_lines(document: CostDocument, count: int) -> list[tuple[str, str]]:
@@ -479,9 +478,7 @@ def workload_title(workload: Mapping[str, object]) -> str:
     model = workload.get("model")
     source = model if isinstance(model, Mapping) else {}
     given = {key: value for key, value in source.items() if value is not None}
-    name = str(
-        given.get("name") or given.get("huggingface") or given.get("table") or next(iter(given), "model")
-    )
+    name = _model_name(given)
     method, task = workload.get("method"), workload.get("task")
     method = None if method == "full" else method
     task = task or ("finetune" if method else "train")
@@ -489,6 +486,16 @@ def workload_title(workload: Mapping[str, object]) -> str:
     label = workload.get("name")
     pieces = [str(label)] if label else []
     return plain(", ".join([*pieces, name, job, *_amount(workload)]))
+
+
+def _model_name(given: Mapping[str, object]) -> str:
+    """Return what a model is called: its name, its file, its factory, or its kind."""
+    code = given.get("torch")
+    if isinstance(code, Mapping):
+        parts = code.get("parts") or [code]
+        return " + ".join(str(part.get("factory")) for part in parts if isinstance(part, Mapping))
+    named = given.get("name") or given.get("huggingface") or given.get("table")
+    return str(named or next(iter(given), "model")).replace("_", " ")
 
 
 def _amount(workload: Mapping[str, object]) -> list[str]:

@@ -1,4 +1,4 @@
-"""Operators that a GPU runs as one kernel and torch takes apart elsewhere: attention, recurrent layers, dropout.
+"""Operators that a GPU runs as one kernel and torch takes apart elsewhere: attention, recurrent layers, dropout, SiLU.
 
 While a step is traced each is replaced in torch's dispatcher by a function that keeps what the fused kernel keeps for
 backward, and reports a row for what it computes.
@@ -15,7 +15,7 @@ from typing import Any
 import torch
 
 from advisor.describe.tracing.device_tensor import Simulation
-from advisor.describe.tracing.kernels import Work
+from advisor.describe.tracing.kernels import Work, stored_bytes
 from advisor.operators import Kind
 
 Report = Callable[[Work], None]
@@ -40,6 +40,8 @@ class FusedKernels:
             "gru.input": functools.partial(self._recurrent, 3),
             "rnn_tanh.input": functools.partial(self._recurrent, 1),
             "rnn_relu.input": functools.partial(self._recurrent, 1),
+            "silu_backward": functools.partial(self._pointwise, "silu_backward"),
+            "mish_backward": functools.partial(self._pointwise, "mish_backward"),
         }
         for name, kernel in kernels.items():
             library.impl(name, kernel, "AutogradCUDA", allow_override=True)
@@ -61,6 +63,13 @@ class FusedKernels:
     ) -> torch.Tensor:
         bias = attn_mask if attn_mask is not None and attn_mask.requires_grad else None
         result: torch.Tensor = _Attention.apply(self, is_causal, bias, query, key, value)
+        return result
+
+    def _pointwise(self, name: str, *tensors: torch.Tensor) -> torch.Tensor:
+        with self.simulation.silent():
+            result = torch.empty_like(tensors[0])
+        moved = sum(stored_bytes(tensor) for tensor in (*tensors, result))
+        self.report(Work(name, Kind.POINTWISE, flops=0.0, bytes=moved))
         return result
 
     def _dropout(self, tensor: torch.Tensor, p: float, train: bool) -> torch.Tensor:

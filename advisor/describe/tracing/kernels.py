@@ -73,8 +73,9 @@ def works(function: Any, args: Any, kwargs: dict[str, Any], result: Any) -> Iter
 
 _FREE = {
     "_unsafe_view", "_reshape_alias", "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided",
-    "detach_", "set_", "resize_", "lift_fresh", "alias", "unsqueeze_", "squeeze_", "transpose_", "t_", "as_strided_", "sym_size",
-    "is_same_size", "_assert_tensor_metadata", "_has_compatible_shallow_copy_type", "record_stream", "_version",
+    "detach_", "set_", "resize_", "lift_fresh", "alias", "unsqueeze_", "squeeze_", "transpose_", "t_",
+    "as_strided_", "sym_size", "is_same_size", "_assert_tensor_metadata", "_has_compatible_shallow_copy_type",
+    "record_stream", "_version",
 }  # fmt: skip
 
 _REDUCTIONS = ("sum", "mean", "max", "min", "amax", "amin", "argmax", "argmin", "prod", "var", "std", "norm", "cumsum",
