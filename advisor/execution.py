@@ -68,7 +68,7 @@ class ArchitectureConstants(Model):
     """Share of the matrix rate that fused attention reaches with long sequences."""
     attention_backward: float = Field(gt=0, le=1)
     kernel_us: float = Field(gt=0)
-    """Shortest time of a kernel on the device."""
+    """What a kernel takes on the device beside its work: to start, to fill and to drain."""
     launch_us: float = Field(gt=0)
     """Time that the host needs to start one kernel from eager PyTorch."""
     fused_attention: bool
@@ -104,6 +104,8 @@ class KernelConstants(Model):
     sustained_exponent: float
     bandwidth: Mapping[str, Annotated[float, Field(gt=0, le=1)]]
     """Share of the sustained bandwidth that a kind of operator reaches; 1 for kinds that are not named."""
+    grouped_padding: float = Field(ge=0, le=1)
+    """Where the work of a grouped convolution lies between its own operations (0) and those of full tiles (1)."""
     rate: Mapping[str, Annotated[float, Field(gt=0, le=1)]]
     """Share of the rate of a plain matrix product that a kind of product reaches; 1 for kinds that are not named."""
     source: str
@@ -111,6 +113,11 @@ class KernelConstants(Model):
 
 class TracedConstants(Model):
     """Operators of traced networks that transformers do not have, shared by all architectures."""
+
+    wide_group: float = Field(gt=0)
+    """Channels of a group from which a grouped convolution on NHWC tensors finds no good kernel."""
+    wide_group_rate: float = Field(gt=0, le=1)
+    """Share of the rate of other grouped convolutions that it then reaches."""
 
     layout_copies: float = Field(ge=0, le=4)
     """Times that the tensors of a convolution on tensor cores are copied where they lie in NCHW."""
@@ -148,7 +155,7 @@ class MemoryConstants(Model):
     fragmentation: float = Field(ge=0, lt=0.5)
     """Reserved but unusable part of activations and temporaries."""
     activation_slack: float = Field(ge=1, le=1.5)
-    """What models keep beside the tensors that the description lists."""
+    """What models keep beside the tensors that a description by formula lists."""
     collective_mib: float = Field(ge=0)
     convolution_workspace: float = Field(ge=0, le=2)
     """Share of input and output of the largest convolution that its algorithm holds once more."""

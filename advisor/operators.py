@@ -84,7 +84,8 @@ class Operator:
     """One row in the making. ``rows``, ``columns`` and ``inner`` are M, N and K of a matrix product.
 
     In a histogram row they are the updates, the multiprocessors or cores that share them at most (0: all), and the
-    cycles of one that an update takes. ``seconds`` are waits that no rate of the device shortens.
+    cycles of one that an update takes. ``seconds`` are waits that no rate of the device shortens; ``rate`` is the share
+    of the rate of its kind that a product reaches, where no good kernel exists for it.
     """
 
     name: str
@@ -99,6 +100,7 @@ class Operator:
     batch: Affine = Affine(1.0)
     launches: float = 1.0
     seconds: float = 0.0
+    rate: float = 1.0
     full_precision: bool = False
     recompute: Recompute = Recompute.NEVER
 
@@ -120,6 +122,7 @@ class OperatorTable:
     repeat: Floats
     launches: Floats
     seconds: Floats
+    rate: Floats
     flops_fixed: Floats
     flops_per_sample: Floats
     bytes_fixed: Floats
@@ -152,6 +155,7 @@ class OperatorTable:
             repeat=column(item.repeat for item in items),
             launches=column(item.launches for item in items),
             seconds=column(item.seconds for item in items),
+            rate=column(item.rate for item in items),
             flops_fixed=column(item.flops.fixed for item in items),
             flops_per_sample=column(item.flops.per_sample for item in items),
             bytes_fixed=column(item.bytes.fixed for item in items),
@@ -226,5 +230,7 @@ class Description:
     """Activations that cross a pipeline boundary, and that tensor parallelism all-reduces each time, in bytes."""
     tensor_reductions: int
     """All-reduces of ``boundary_bytes`` in one forward pass under tensor parallelism; backward has as many."""
+    measured: bool = False
+    """Whether ``saved`` holds every tensor that was kept, as tracing finds, and not only those that a formula lists."""
     cache_bytes: Affine = field(default_factory=Affine)
     """KV cache of the longest sequence, inference only."""

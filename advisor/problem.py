@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -282,6 +283,8 @@ def _variant(
         cache_bytes=_cache_bytes(problem, compute_bytes),
         pointwise_share=constants.traced.compiled_pointwise if workload.compile else 1.0,
         layout_copies=0.0 if channels_last else constants.traced.layout_copies,
+        wide_group=constants.traced.wide_group if workload.memory_format == "nhwc" else math.inf,
+        wide_group_rate=constants.traced.wide_group_rate,
         workspace_share=constants.memory.convolution_workspace,
     )
 

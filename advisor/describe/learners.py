@@ -102,6 +102,7 @@ def describe_learner(learner: Learner, *, on_cpu: bool, constants: LearnerConsta
         hidden=0,
         boundary_bytes=Affine(),
         tensor_reductions=0,
+        measured=True,
     )
 
 

@@ -89,6 +89,7 @@ def describe_network(table: NetworkTable, variant: Variant, *, training: bool) -
         hidden=0,
         boundary_bytes=Affine(),
         tensor_reductions=0,
+        measured=True,
     )
 
 
@@ -118,6 +119,8 @@ def _operators(row: Row, variant: Variant, scale: float, checkpoints: bool) -> I
         return
     if kind is Kind.POINTWISE and variant.pointwise_share != 1.0:
         whole = replace(whole, bytes=whole.bytes * variant.pointwise_share)
+    if kind is Kind.GROUPED_CONVOLUTION and _group_channels(whole) > variant.wide_group:
+        whole = replace(whole, rate=variant.wide_group_rate)
     yield whole
     if kind in _CONVOLUTIONS and variant.layout_copies:
         yield replace(
@@ -127,6 +130,11 @@ def _operators(row: Row, variant: Variant, scale: float, checkpoints: bool) -> I
 
 
 _CONVOLUTIONS = (Kind.CONVOLUTION, Kind.GROUPED_CONVOLUTION)
+
+
+def _group_channels(whole: Operator) -> float:
+    """Return the narrower side of one group: channels out, or channels in times the taps of the kernel."""
+    return min(whole.columns, max(whole.rows.fixed, whole.inner.fixed))
 
 
 def _score_bytes(whole: Operator, scale: float) -> Affine:

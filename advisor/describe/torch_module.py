@@ -58,10 +58,14 @@ def trace_module(
     if "message" in answer:
         hint = _WAYS_OUT if answer.get("way_out") else None
         raise InputError(answer["message"], field=answer["field"], hint=hint)
-    return _table(model, name, answer["traced"], dict(details or {}))
+    return table_of(model, answer["traced"], name=name, details=details or {})
 
 
-def _table(model: TorchModel, name: str, traced: Mapping[str, Any], details: dict[str, Any]) -> NetworkTable:
+def table_of(
+    model: TorchModel, traced: Mapping[str, Any], *, name: str, details: Mapping[str, Any]
+) -> NetworkTable:
+    """Return the table of what :func:`advisor.describe.tracing.steps.trace` returned; see :func:`trace_module`."""
+    details = dict(details)
     origin = {key: details.pop(key, None) for key in ("package", "version", "notes")}
     plain = model.model_copy(update={"folder": None})
     document = {

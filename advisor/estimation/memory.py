@@ -94,7 +94,8 @@ def training_memory(
     optimizer_peak = precisions.optimizer_temporary * trainable / master_shards
 
     micro = micro_batches[:, None]
-    saved = _by_checkpointing(description.saved, micro_batches) * constants.activation_slack
+    slack = 1.0 if description.measured else constants.activation_slack
+    saved = _by_checkpointing(description.saved, micro_batches) * slack
     working = _by_checkpointing(description.working, micro_batches)
     autocast = (
         held.autocast_copies / stages * 2.0 if precisions.trainable > 2 and not precisions.compute else 0.0

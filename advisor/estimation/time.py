@@ -1,7 +1,7 @@
 """Time of a step, operator by operator: rows of a table x devices x micro-batches, as one broadcast.
 
 A matrix product takes as long as its waves of tiles (a tile-and-wave model: the last wave is as long as a full one) or
-its memory traffic, whichever is longer; a memory-bound kernel its traffic; no kernel less than a device's shortest.
+its memory traffic, whichever is longer; a memory-bound kernel its traffic. Each kernel takes a while to start and end.
 The host starts kernels one after the other: a step is never shorter than that (launch-bound).
 """
 
@@ -49,7 +49,8 @@ def row_times(
     kernels = np.maximum(
         memory_times(table, rates, micro_batches, kernel), _busy_times(table, rates, micro_batches, kernel)
     )
-    return np.asarray(kernels + (table.repeat * table.seconds)[:, None, None])
+    starts = (table.repeat * table.launches)[:, None] * rates.kernel_s[None, :]
+    return np.asarray(kernels + (starts + (table.repeat * table.seconds)[:, None])[:, :, None])
 
 
 def memory_times(
@@ -71,9 +72,8 @@ def _shares(kinds: Integers, shares: Mapping[str, float]) -> Floats:
 def _busy_times(
     table: OperatorTable, rates: DeviceRates, micro_batches: Floats, kernel: KernelConstants
 ) -> Floats:
-    """Return seconds that the arithmetic of each row takes, at least the shortest time of its kernels, [R, G, M]."""
-    shortest = table.launches[:, None, None] * rates.kernel_s[None, :, None]
-    seconds = np.broadcast_to(shortest, (len(table), rates.kernel_s.size, micro_batches.size)).copy()
+    """Return seconds that the arithmetic of each row takes, shape [R, G, M]."""
+    seconds = np.zeros((len(table), rates.kernel_s.size, micro_batches.size))
     for rows, times in (
         (np.flatnonzero(np.isin(table.kind, _PRODUCTS)), _product_times),
         (np.flatnonzero(table.kind == Kind.ATTENTION), _attention_times),
@@ -81,7 +81,7 @@ def _busy_times(
         (np.flatnonzero(table.kind == Kind.HISTOGRAM), _histogram_times),
     ):
         if rows.size:
-            seconds[rows] = np.maximum(seconds[rows], times(table, rows, rates, micro_batches, kernel))
+            seconds[rows] = times(table, rows, rates, micro_batches, kernel)
     return np.asarray(table.repeat[:, None, None] * seconds)
 
 
@@ -116,11 +116,15 @@ def _product_times(
             waves = np.ceil(tiles[:, None, :] * split / distinct[None, :, None])
             depth = 2.0 * tile_rows * tile_columns * (k / split + kernel.prologue_depth) / share
             best = np.minimum(best, waves * depth[:, None, :] * (1.0 + kernel.split_overhead * (split > 1)))
+    work = best[shape_of]
+    grouped = np.flatnonzero(table.kind[rows] == Kind.GROUPED_CONVOLUTION)
+    if grouped.size:
+        flops = table.flops_fixed[rows, None] + table.flops_per_sample[rows, None] * micro_batches[None, :]
+        even = flops[grouped, None, :] / distinct[None, :, None]
+        work[grouped] = work[grouped] ** kernel.grouped_padding * even ** (1 - kernel.grouped_padding)
     rate = np.where(table.full_precision[rows, None], rates.full_flops[None, :], rates.matrix_flops[None, :])
-    reached = _shares(table.kind[rows], kernel.rate)
-    return np.asarray(
-        best[shape_of][:, which, :] * (rates.multiprocessors[None, :] / rate)[:, :, None] / reached
-    )
+    reached = _shares(table.kind[rows], kernel.rate) * table.rate[rows, None, None]
+    return np.asarray(work[:, which, :] * (rates.multiprocessors[None, :] / rate)[:, :, None] / reached)
 
 
 def _attention_times(

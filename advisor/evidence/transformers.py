@@ -1,4 +1,4 @@
-"""Reads published measurements of training runs, finds those near to a question, and says how near they are.
+"""Reads published trainings of transformers, finds those near to a question, and says how near they are.
 
 A measurement is one published run (or the median of equal runs) with everything that fixes its workload. Its
 throughput is that of all GPUs together, its memory that of the fullest GPU. Nothing here was measured by this
@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import csv
 import io
-import math
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any, Literal
 
 from advisor.errors import InputError
+from advisor.evidence.shared import Near, doublings, newest_first, related
 from advisor.hardware import Device
 from advisor.workload import Method, Transformer, Workload
 from advisor.yaml_io import data_root, read_text
@@ -125,6 +125,16 @@ class Measurement:
     source: str
     row: str
     note: str
+
+    @property
+    def published_speed(self) -> float | None:
+        """Tokens per second of all GPUs."""
+        return self.tokens_per_s
+
+    @property
+    def speed_unit(self) -> str:
+        """Throughput of transformers counts tokens."""
+        return "tokens/s"
 
     @property
     def step_time_s(self) -> float | None:
@@ -257,20 +267,6 @@ def _load(root: Path, gpus: frozenset[str] | None) -> tuple[Measurement, ...]:
     return parse_measurements(read_text(path), path.name, gpus)
 
 
-def related_gpus(gpu: Device, devices: Iterable[Device]) -> frozenset[str]:
-    """Return the ids of the devices whose measurements :func:`nearest` would look at for ``gpu``."""
-    return frozenset(device.id for device in devices if _related(device, gpu))
-
-
-@dataclass(frozen=True, slots=True)
-class Near:
-    """A measurement, its distance from the question, and the difference in words."""
-
-    measurement: Measurement
-    distance: float
-    similarity: str
-
-
 @dataclass(frozen=True, slots=True)
 class Question:
     """What is asked, as far as it decides which measurement is near."""
@@ -293,7 +289,7 @@ def nearest(
     training: bool,
     sequence_length: int | None = None,
     limit: int = 3,
-) -> tuple[Near, ...]:
+) -> tuple[Near[Measurement], ...]:
     """Return the measurements closest to a question, the closest first.
 
     Only runs on the same GPU or on one of the same vendor and architecture count. The same model on the same
@@ -322,13 +318,13 @@ def nearest(
     ranked = []
     for each in measurements:
         device = devices.get(each.gpu)
-        if each.fits and device is not None and _related(device, gpu):
+        if each.fits and device is not None and related(device, gpu):
             same = device.id == gpu.id and _same_model(each.transformer, transformer)
             ranked.append(
-                (not same, distance(each, question), _newest_first(each.date), each.source, each.row, each)
+                (not same, distance(each, question), newest_first(each.date), each.source, each.row, each)
             )
     ranked.sort(key=lambda item: item[:5])
-    found: dict[tuple[object, ...], Near] = {}
+    found: dict[tuple[object, ...], Near[Measurement]] = {}
     for _, apart, _, _, _, each in ranked:
         key = (each.gpu, each.count, each.model, each.method, each.sequence_length)
         if key not in found:
@@ -338,65 +334,19 @@ def nearest(
     return tuple(found.values())
 
 
-def _order(measurement: Measurement, question: Question) -> tuple[bool, float, float, str, str, int]:
-    """Return the key by which measurements are ranked: see :func:`nearest`."""
-    same = measurement.gpu == question.gpu.id
-    other = not (same and _same_model(measurement.transformer, question.transformer))
-    run = measurement
-    return other, distance(run, question), _newest_first(run.date), run.source, run.row, run.micro_batch
-
-
 def distance(measurement: Measurement, question: Question) -> float:
     """Return how far a measurement is from a question, in doublings of the parameter count."""
     own, asked = measurement.transformer, question.transformer
-    apart = _doublings(_size(own), _size(asked))
+    apart = doublings(_size(own), _size(asked))
     if question.sequence_length is not None:
-        apart += SEQUENCE_WEIGHT * _doublings(measurement.sequence_length, question.sequence_length)
-    apart += COUNT_WEIGHT * _doublings(measurement.count, question.count)
+        apart += SEQUENCE_WEIGHT * doublings(measurement.sequence_length, question.sequence_length)
+    apart += COUNT_WEIGHT * doublings(measurement.count, question.count)
     apart += ONE_OR_SEVERAL * ((measurement.count == 1) != (question.count == 1))
     apart += SAME_ARCHITECTURE * (measurement.gpu != question.gpu.id)
     apart += OTHER_KIND * (own.kind != asked.kind or bool(own.experts) != bool(asked.experts))
     apart += ADAPTERS_OR_NOT * ((measurement.method == "full") != (question.method == "full"))
     apart += QUANTISED_OR_NOT * ((measurement.method == "qlora") != (question.method == "qlora"))
     return apart + MEMORY_ONLY * (measurement.tokens_per_s is None)
-
-
-@dataclass(frozen=True, slots=True)
-class Comparison:
-    """A near measurement beside what is predicted for exactly that run."""
-
-    near: Near
-    measured: float
-    predicted: float
-    unit: str
-
-
-def compared(
-    near: Iterable[Near],
-    throughput: Callable[[Measurement], float | None],
-    memory: Callable[[Measurement], float | None],
-) -> Iterator[Comparison]:
-    """Yield each near measurement with its prediction: of throughput, or of memory where no speed is published.
-
-    Args:
-        near: what :func:`nearest` found.
-        throughput: tokens per second predicted for a run, None where the run cannot be predicted.
-        memory: GiB predicted for a run, of the kind that the measurement names.
-    """
-    for each in near:
-        run = each.measurement
-        if run.tokens_per_s is not None:
-            measured, predicted, unit = run.tokens_per_s, throughput(run), "tokens/s"
-        elif run.memory_gib is not None:
-            measured, predicted, unit = run.memory_gib, memory(run), f"GiB {run.memory_kind}"
-        else:
-            continue
-        if predicted is not None:
-            yield Comparison(each, measured, predicted, unit)
-
-
-def _related(one: Device, other: Device) -> bool:
-    return (one.vendor, one.architecture) == (other.vendor, other.architecture)
 
 
 def _same_model(one: Transformer, other: Transformer) -> bool:
@@ -415,15 +365,6 @@ def _same_model(one: Transformer, other: Transformer) -> bool:
     )
     padded = abs(one.vocab - other.vocab) <= VOCABULARY_PADDING * other.vocab
     return padded and all(getattr(one, name) == getattr(other, name) for name in names)
-
-
-def _newest_first(date: str) -> float:
-    digits = date.replace("-", "").ljust(8, "0")[:8]
-    return -float(digits) if digits.isdigit() else 0.0
-
-
-def _doublings(one: float, other: float) -> float:
-    return abs(math.log2(one / other))
 
 
 def _size(model: Transformer) -> float:

@@ -1,0 +1,1 @@
+"""Small definitions of well-known networks, written from their papers, to be traced into operator tables."""

@@ -1,0 +1,158 @@
+"""Writes the operator tables of the catalog from ``models/tables.yaml``: for maintainers.
+
+``python -m advisor.zoo`` traces every network of the manifest whose package is installed and writes a table for each
+and their list; names on the command line restrict it to those; ``--check`` writes nothing and says what would change.
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib.util
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from advisor.describe.torch_module import table_of
+from advisor.describe.tracing.device_tensor import UntraceableError
+from advisor.describe.tracing.recorder import ModuleError
+from advisor.describe.tracing.steps import BuildError, trace
+from advisor.network import InputSpec, NetworkTable, Part, TorchModel
+from advisor.quantity import Model
+from advisor.render.json import render_operators
+from advisor.yaml_io import data_root, read_yaml, validate
+
+TOLERANCE = 0.03
+"""By how much a traced count of parameters may differ from a published one, which is often rounded."""
+
+
+class Entry(Model):
+    """A network of the manifest, with what its group says of it."""
+
+    name: str
+    title: str
+    family: str
+    unit: str
+    sample: str
+    package: str
+    version: str
+    factory: str | None = None
+    args: Mapping[str, Any] = {}
+    input: InputSpec | None = None
+    loss: str | None = None
+    checkpointed: Mapping[str, Any] | None = None
+    parts: tuple[Part, ...] = ()
+    tasks: tuple[str, ...] = ("train", "inference")
+    aliases: tuple[str, ...] = ()
+    released: str | None = None
+    usual_batch: int | None = None
+    tokens: float | None = None
+    parameters: float
+    parameters_source: str
+
+    @property
+    def model(self) -> TorchModel:
+        """What is traced."""
+        if self.parts:
+            return TorchModel(parts=self.parts, checkpointed=self.checkpointed)
+        return TorchModel(
+            factory=self.factory, args=self.args, input=self.input, loss=self.loss, checkpointed=self.checkpointed
+        )
+
+    @property
+    def definition(self) -> str:
+        """Package, version and factory, for people."""
+        factory = self.factory or " + ".join(part.factory for part in self.parts)
+        arguments = ", ".join(f"{key}={value}" for key, value in self.args.items())
+        return f"{self.package} {self.version}, {factory}" + (f" ({arguments})" if arguments else "")
+
+
+def entries(path: Path) -> Iterator[Entry]:
+    """Yield the networks of the manifest.
+
+    Raises:
+        InputError: the manifest is malformed.
+    """
+    document: Any = read_yaml(path)
+    for group in document["groups"]:
+        common = {key: value for key, value in group.items() if key != "networks"}
+        for name, own in group["networks"].items():
+            data = common | own | {"name": name}
+            if "parts" in data:
+                data = {key: value for key, value in data.items() if key not in ("input", "loss")}
+            yield validate(Entry, data, f"{path}: {name}")
+
+
+def build(entry: Entry) -> NetworkTable:
+    """Return the operator table of an entry; runs its definition in this process."""
+    details = {
+        "family": entry.family,
+        "unit": entry.unit,
+        "usual_batch": entry.usual_batch,
+        "tokens_per_sample": entry.tokens,
+        "package": entry.package,
+        "version": entry.version,
+        "notes": entry.sample,
+    }
+    table = table_of(entry.model, trace(entry.model, tasks=entry.tasks), name=entry.name, details=details)
+    off = table.parameters.total / entry.parameters - 1
+    if abs(off) > TOLERANCE:
+        raise BuildError("parameters", f"{table.parameters.total:,} traced, {entry.parameters:,.0f} published")
+    return table
+
+
+def listed(chosen: Sequence[Entry], folder: Path) -> str:
+    """Return the list of the networks whose tables are in a folder."""
+    networks = []
+    for entry in chosen:
+        path = folder / f"{entry.name}.json"
+        if not path.is_file():
+            continue
+        total = json.loads(path.read_text(encoding="utf-8"))["parameters"]["total"]
+        networks.append(
+            {
+                "name": entry.name, "title": entry.title, "family": entry.family, "unit": entry.unit,
+                "sample": entry.sample, "parameters": total, "aliases": list(entry.aliases),
+                "released": entry.released, "definition": entry.definition,
+            }
+        )  # fmt: skip
+    lines = ",\n  ".join(json.dumps(network, ensure_ascii=False) for network in networks)
+    return f'{{"networks": [\n  {lines}\n]}}\n'
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Write or check the tables; returns 1 where one failed or differs."""
+    parser = argparse.ArgumentParser(prog="python -m advisor.zoo", description=__doc__)
+    parser.add_argument("names", nargs="*", help="networks; all when left out")
+    parser.add_argument("--check", action="store_true", help="write nothing; say which files differ")
+    options = parser.parse_args(arguments)
+    models = data_root() / "models"
+    folder = models / "tables"
+    known = list(entries(models / "tables.yaml"))
+    code = 0
+    for entry in known:
+        if options.names and entry.name not in options.names:
+            continue
+        if importlib.util.find_spec(entry.package) is None:
+            print(f"{entry.name}: {entry.package} is not installed", file=sys.stderr)
+            continue
+        try:
+            text = render_operators(build(entry))
+        except (BuildError, UntraceableError, ModuleError) as error:
+            print(f"{entry.name}: {error}", file=sys.stderr)
+            code = 1
+            continue
+        path = folder / f"{entry.name}.json"
+        if not options.check:
+            path.write_text(text, encoding="utf-8")
+        elif not path.is_file() or path.read_text(encoding="utf-8") != text:
+            print(f"{path}: differs from what its definition gives", file=sys.stderr)
+            code = 1
+    if not options.check:
+        (folder / "index.json").write_text(listed(known, folder), encoding="utf-8")
+    return code
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
