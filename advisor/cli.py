@@ -228,6 +228,10 @@ def _add_workload_options(parser: argparse.ArgumentParser) -> None:
     acquire.add_argument("--buy-only", dest="acquire", action="store_const", const="buy", help="never rent")
     acquire.add_argument("--rent-only", dest="acquire", action="store_const", const="rent", help="never buy")
     group.add_argument(
+        "--with-cpu", nargs="?", const="local", metavar="ID",
+        help="compare with this processor of the catalog, or with that of this machine",
+    )  # fmt: skip
+    group.add_argument(
         "--allow-code",
         action="store_true",
         help="run the code of a model given as model.torch; read it first",
@@ -314,7 +318,9 @@ def _whole(option: str, text: str, low: int, high: int) -> int:
 def _recommend(args: argparse.Namespace) -> int:
     limit = _limit(args)
     advisor, workload = _open(args), _read(args)
-    answer = _blaming(args, lambda: advisor.recommend(workload, objective=args.objective, limit=limit))
+    answer = _blaming(
+        args, lambda: advisor.recommend(workload, objective=args.objective, limit=limit, cpu=args.with_cpu)
+    )
     _show(args, answer, answer.warnings)
     return ExitCode.ANSWERED if answer.recommendations else ExitCode.UNSATISFIED
 
@@ -335,7 +341,9 @@ def _estimate(args: argparse.Namespace) -> int:
             "missing", source=missing, accepted="gpu-advisor estimate WORKLOAD --gpu ID[,ID...], or --jsonl"
         )
     advisor, workload = _open(args), _read(args)
-    answer = _blaming(args, lambda: advisor.estimate(workload, gpus=gpus, count=args.count), gpus)
+    answer = _blaming(
+        args, lambda: advisor.estimate(workload, gpus=gpus, count=args.count, cpu=args.with_cpu), gpus
+    )
     _show(args, answer, answer.warnings)
     return _fitting(estimate.fits for estimate in answer.estimates)
 
@@ -347,7 +355,9 @@ def _compare(args: argparse.Namespace) -> int:
             "nothing to compare with", source="ID", value=", ".join(gpus), accepted="two GPUs or more"
         )
     advisor, workload = _open(args), _read(args)
-    answer = _blaming(args, lambda: advisor.compare(workload, gpus=gpus, count=args.count), gpus)
+    answer = _blaming(
+        args, lambda: advisor.compare(workload, gpus=gpus, count=args.count, cpu=args.with_cpu), gpus
+    )
     _show(args, answer, answer.warnings)
     return _fitting(estimate.fits for estimate in answer.estimates)
 

@@ -116,6 +116,23 @@ class WhatIfDocument(Model):
     required_gib: float
 
 
+class CpuDocument(Model):
+    """The same workload on one processor: what GPUs are measured against.
+
+    Where it cannot run there, ``reason`` says why and the rest is null.
+    """
+
+    cpu: str
+    name: str
+    local: bool
+    """Whether it is the processor of this machine."""
+    precision: str | None
+    step_time_s: Quantity | None
+    samples_per_s: Quantity | None
+    total_time_h: Quantity | None
+    reason: str | None = None
+
+
 class EstimateDocument(Model):
     """Memory, time and cost of one workload on a number of one GPU.
 
@@ -135,6 +152,8 @@ class EstimateDocument(Model):
     time_to_first_token_s: Quantity | None = None
     time_per_output_token_s: Quantity | None = None
     output_tokens_per_s: Quantity | None = None
+    speedup_over_cpu: Quantity | None = None
+    """How many times more samples a second than the processor under ``cpu``."""
     mfu: float | None = None
     """Model FLOPs over dense peak FLOPs in the plan's precision."""
     power_w: float | None = None
@@ -201,6 +220,7 @@ class EstimateAnswer(Document):
     schema_: Literal["gpu-advisor/estimate/1"] = Field(default="gpu-advisor/estimate/1", alias="schema")
     workload: Mapping[str, Any]
     estimates: tuple[EstimateDocument, ...]
+    cpu: CpuDocument | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -218,6 +238,7 @@ class RecommendAnswer(Document):
     """Answers that satisfy all constraints; the best ``shown`` of them are listed."""
     excluded: tuple[ExcludedDocument, ...]
     relax: tuple[RelaxDocument, ...]
+    cpu: CpuDocument | None = None
     warnings: tuple[str, ...] = ()
 
 
@@ -239,6 +260,7 @@ class CompareAnswer(Document):
     workload: Mapping[str, Any]
     estimates: tuple[EstimateDocument, ...]
     ratios: tuple[RatioDocument, ...]
+    cpu: CpuDocument | None = None
     warnings: tuple[str, ...] = ()
 
 

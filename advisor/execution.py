@@ -196,6 +196,13 @@ class IntervalConstants(Model):
     source: str
 
 
+class BaselineConstants(Model):
+    """The processor that GPUs are measured against where the user names none."""
+
+    cpu: str
+    source: str
+
+
 class RankingConstants(Model):
     """Factors on the time of an answer, for ranking only, where its platform asks more of the user."""
 
@@ -301,6 +308,7 @@ class Constants(Model):
     software: SoftwareConstants
     intervals: IntervalConstants
     ranking: RankingConstants
+    baseline: BaselineConstants
     learners: LearnerConstants
 
     def of(self, vendor: str, architecture: str, compute_capability: str | None) -> ArchitectureConstants:

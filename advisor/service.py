@@ -13,11 +13,13 @@ from typing import Any
 
 from advisor.alternatives import MORE_GPUS, changes
 from advisor.answers import PriceTags, estimate_document, memory_document, time_spread
+from advisor.baseline import Baseline
 from advisor.candidates import Candidate, candidates
 from advisor.catalog import load_devices, name_index
 from advisor.describe.named import list_models, load_named
 from advisor.describe.shipped_networks import shipped_networks
 from advisor.describe.subject import NetworkSubject, TransformerSubject
+from advisor.describe.variant import QUANTISED_BYTES
 from advisor.documents import (
     CompareAnswer,
     EstimateAnswer,
@@ -36,11 +38,13 @@ from advisor.documents import (
 from advisor.economics import Prices
 from advisor.efficiency import load_constants
 from advisor.errors import InputError
+from advisor.errors import nearest as nearest_names
 from advisor.estimation.devices import constants_of
 from advisor.estimation.network import GPUS_PER_NODE
 from advisor.evidence import Measurement, compared, load_measurements, nearest, related_gpus
 from advisor.execution import Constants
 from advisor.hardware import Device, NameIndex
+from advisor.local_cpu import local_cpu_name
 from advisor.models import CodePolicy, named_subject, operator_table, subject_of
 from advisor.network import NetworkTable
 from advisor.plan import counts
@@ -76,6 +80,9 @@ from advisor.workload import Workload
 from advisor.yaml_io import data_root
 
 __all__ = ["Advisor", "CodePolicy", "open_advisor", "schema"]
+
+LOCAL = "local"
+"""Names the processor of this machine."""
 
 LARGEST_COUNT = 512
 """Where a datacenter GPU does not fit in one node and the user sets no limit, whole nodes up to this many are tried."""
@@ -131,7 +138,12 @@ class Advisor:
         return load_prices(self.devices)
 
     def recommend(
-        self, workload: Workload, *, objective: Objective = "balanced", limit: int | None = 20
+        self,
+        workload: Workload,
+        *,
+        objective: Objective = "balanced",
+        limit: int | None = 20,
+        cpu: str | None = None,
     ) -> RecommendAnswer:
         """Rank GPUs, and counts of them, for a workload.
 
@@ -139,6 +151,7 @@ class Advisor:
             workload: the job.
             objective: what to minimise; ``value`` is work per dollar of purchase.
             limit: rows to list; None for all.
+            cpu: the processor to compare with: an id or name, or ``local``; the catalog's choice when left out.
 
         Raises:
             InputError: the workload contradicts itself or names what does not exist.
@@ -182,7 +195,10 @@ class Advisor:
             qualified, objective, constraints, whole_job=whole_job, time_factor=self._time_factor(problem)
         )
         listed = ranking[:limit]
-        rows = tuple(self._recommendation(problem, place, row) for place, row in enumerate(listed, start=1))
+        baseline = self._baseline(problem, cpu or self.constants.baseline.cpu)
+        rows = tuple(
+            self._recommendation(problem, place, row, baseline) for place, row in enumerate(listed, start=1)
+        )
         shown = {row.candidate.device.id for row in ranking}
         return RecommendAnswer(
             workload=_plain(workload),
@@ -197,6 +213,7 @@ class Advisor:
             qualified=len(ranking),
             excluded=(*excluded_documents(refusals, shown), *excluded),
             relax=() if ranking else tuple(self._relaxations(problem, refusals, excluded)),
+            cpu=baseline.document(self.constants),
             warnings=(*about(problem), *_limits(problem)),
         )
 
@@ -223,7 +240,7 @@ class Advisor:
                 )
 
     def estimate(
-        self, workload: Workload, *, gpus: Sequence[str], count: int | None = None
+        self, workload: Workload, *, gpus: Sequence[str], count: int | None = None, cpu: str | None = None
     ) -> EstimateAnswer:
         """Estimate memory, time and cost on the named GPUs, without ranking.
 
@@ -231,29 +248,36 @@ class Advisor:
             workload: the job.
             gpus: ids, names or aliases.
             count: GPUs of each; 1 when left out, or what a fixed parallel layout asks for.
+            cpu: a processor to compare with: an id or name, or ``local``.
 
         Raises:
             InputError: a GPU is not known, or the workload cannot be run on this many.
         """
         problem = self._problem(workload)
+        baseline = None if cpu is None else self._baseline(problem, cpu)
         return EstimateAnswer(
             workload=_plain(workload),
-            estimates=tuple(self._estimates(problem, gpus, count)),
+            estimates=tuple(self._estimates(problem, gpus, count, baseline)),
+            cpu=None if baseline is None else baseline.document(self.constants),
             warnings=about(problem),
         )
 
-    def compare(self, workload: Workload, *, gpus: Sequence[str], count: int | None = None) -> CompareAnswer:
+    def compare(
+        self, workload: Workload, *, gpus: Sequence[str], count: int | None = None, cpu: str | None = None
+    ) -> CompareAnswer:
         """Estimate on the named GPUs and relate each to the first.
 
         Raises:
             InputError: as :meth:`estimate`.
         """
         problem = self._problem(workload)
-        rows = tuple(self._estimates(problem, gpus, count))
+        baseline = None if cpu is None else self._baseline(problem, cpu)
+        rows = tuple(self._estimates(problem, gpus, count, baseline))
         return CompareAnswer(
             workload=_plain(workload),
             estimates=rows,
             ratios=tuple(ratio_document(row, rows[0]) for row in rows),
+            cpu=None if baseline is None else baseline.document(self.constants),
             warnings=about(problem),
         )
 
@@ -458,7 +482,49 @@ class Advisor:
             return memory.allocated_gib
         return memory.required_gib.value
 
-    def _recommendation(self, problem: Problem, place: int, row: Ranked) -> RecommendationDocument:
+    def _baseline(self, problem: Problem, name: str) -> Baseline:
+        """Return what a processor does of a problem, in a precision that suits it.
+
+        Raises:
+            InputError: the catalog has no such processor.
+            ExternalError: this machine's processor cannot be read.
+        """
+        local = name == LOCAL
+        device = self._cpu(local_cpu_name() if local else name)
+        workload = problem.workload.model_copy(update={"precision": "auto", "sharding": "auto"})
+        if problem.workload.effective_task == "inference" and problem.workload.precision in QUANTISED_BYTES:
+            workload = problem.workload
+        try:
+            other = problem_of(workload, problem.subject)
+            reason = refusal(other, device)
+            found = None if reason else self._of_count(other, teams(other, [device], self.constants), 1)
+            candidate = None if found is None else next(found, None)
+        except InputError as error:
+            return Baseline(device, local, problem, None, str(error))
+        if candidate is None or not candidate.fits:
+            return Baseline(
+                device, local, other, None, reason or "it does not fit into the memory of the platform"
+            )
+        return Baseline(device, local, other, candidate)
+
+    def _cpu(self, name: str) -> Device:
+        cpus = [device.id for device in self.devices if device.kind == "cpu"]
+        try:
+            device = self._index.resolve(name)
+        except InputError as error:
+            raise InputError(
+                "the catalog has no such processor", field="cpu", value=name,
+                candidates=nearest_names(name, cpus), accepted="gpu-advisor gpus cpu lists them",
+            ) from error  # fmt: skip
+        if device.kind != "cpu":
+            raise InputError(
+                "this is no processor", field="cpu", value=name, accepted=", ".join(cpus[:5]) + ", ..."
+            )
+        return device
+
+    def _recommendation(
+        self, problem: Problem, place: int, row: Ranked, baseline: Baseline
+    ) -> RecommendationDocument:
         candidate = row.candidate
         evidence: tuple[EvidenceDocument, ...] = ()
         if place <= ROWS_WITH_EVIDENCE:
@@ -473,13 +539,15 @@ class Advisor:
         if row.way is not None and problem.has_length:
             cost = estimate.cost.model_copy(update={"total_usd": row.cost, "total_by": row.way})
             estimate = estimate.model_copy(update={"cost": cost})
+        speed_up = baseline.speed_up(problem, candidate, self.constants)
         fields = {name: getattr(estimate, name) for name in type(estimate).model_fields}
+        fields["speedup_over_cpu"] = speed_up
         return RecommendationDocument(
             **fields, rank=place, pareto=row.pareto, reasons=reasons(problem, row, estimate)
         )
 
     def _estimates(
-        self, problem: Problem, gpus: Sequence[str], count: int | None
+        self, problem: Problem, gpus: Sequence[str], count: int | None, baseline: Baseline | None = None
     ) -> Iterator[EstimateDocument]:
         sharding = problem.freedom.sharding
         if count is None:
@@ -495,9 +563,11 @@ class Advisor:
                     value=problem.workload.precision,
                     accepted="auto, or a precision that the GPU has",
                 )
-            yield self._estimate_on(problem, device, count)
+            yield self._estimate_on(problem, device, count, baseline)
 
-    def _estimate_on(self, problem: Problem, device: Device, count: int) -> EstimateDocument:
+    def _estimate_on(
+        self, problem: Problem, device: Device, count: int, baseline: Baseline | None
+    ) -> EstimateDocument:
         """Return the estimate for one device.
 
         Raises:
@@ -514,7 +584,7 @@ class Advisor:
         candidate = found[0]
         would_fit = () if candidate.fits else tuple(self._would_fit(problem, device, count))
         tags = self._tags(device.id, count)
-        return estimate_document(
+        estimate = estimate_document(
             problem,
             candidate,
             tags,
@@ -522,6 +592,10 @@ class Advisor:
             evidence=self._evidence(problem, device, count),
             would_fit=would_fit,
         )
+        if baseline is None:
+            return estimate
+        speed_up = baseline.speed_up(problem, candidate, self.constants)
+        return estimate.model_copy(update={"speedup_over_cpu": speed_up})
 
     def _would_fit(self, problem: Problem, device: Device, count: int) -> Iterator[WhatIfDocument]:
         """Yield changes under which the job would fit, gentlest first."""

@@ -2,6 +2,7 @@
 
 from advisor.evidence.networks import (
     NetworkMeasurement,
+    comparable_gpus,
     load_network_measurements,
     nearest_networks,
     parse_network_measurements,
@@ -27,6 +28,7 @@ __all__ = [
     "NetworkMeasurement",
     "PublishedRun",
     "Question",
+    "comparable_gpus",
     "compared",
     "distance",
     "load_measurements",

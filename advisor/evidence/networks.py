@@ -10,7 +10,7 @@ import csv
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 from pydantic import Field, ValidationError
 
@@ -21,6 +21,7 @@ from advisor.quantity import Model
 from advisor.yaml_io import data_root, read_text
 
 NetworkPrecision = Literal["fp32", "tf32", "fp16", "bf16"]
+PRECISIONS: tuple[NetworkPrecision, ...] = get_args(NetworkPrecision)
 
 SIMILAR_SPEED = 3.0
 """GPUs of another architecture count where compute and bandwidth together differ by at most this factor."""
@@ -146,8 +147,8 @@ def parse_network_measurements(
         text: CSV with a header that names every field of :class:`NetworkMeasurement`, beginning with the model and
             the GPU; a record is a line.
         source: file name, for messages.
-        gpus: ids whose rows to read.
-        models: names whose rows to read. Where both are given, a row of one or the other is read.
+        gpus: ids whose rows to read; None for all.
+        models: names whose rows to read; None for all.
 
     Raises:
         InputError: a column is missing or a cell cannot be read.
@@ -171,11 +172,8 @@ def parse_network_measurements(
 
 
 def _asked(line: str, gpus: frozenset[str] | None, models: frozenset[str] | None) -> bool:
-    if gpus is None and models is None:
-        return bool(line)
     model, _, others = line.partition(",")
-    gpu = others.partition(",")[0]
-    return (models is not None and model in models) or (gpus is not None and gpu in gpus)
+    return (models is None or model in models) and (gpus is None or others.partition(",")[0] in gpus)
 
 
 def _record(header: list[str], cells: list[str], place: str) -> NetworkMeasurement:
@@ -200,13 +198,13 @@ def load_network_measurements(
 ) -> tuple[NetworkMeasurement, ...]:
     """Return the shipped measurements of networks; they are read once.
 
-    :func:`nearest_networks` looks at the model that is asked about on every GPU, and at its family on the GPU that is
-    asked about: give it ``models={model}`` and ``gpus={gpu.id}``.
+    :func:`nearest_networks` looks at the network that is asked about on :func:`comparable_gpus`, and at others of its
+    family on the GPU that is asked about: two calls read these rows only.
 
     Args:
         root: the shipped catalog.
-        gpus: ids whose measurements are wanted.
-        models: names whose measurements are wanted. Rows of one or the other are read; all where neither is given.
+        gpus: ids whose measurements are wanted; None for all.
+        models: names whose measurements are wanted; None for all.
 
     Raises:
         InputError: the table is damaged.
@@ -220,6 +218,18 @@ def _load(
 ) -> tuple[NetworkMeasurement, ...]:
     path = root / "measurements" / "networks.csv"
     return parse_network_measurements(read_text(path), path.name, gpus, models)
+
+
+def comparable_gpus(gpu: Device, devices: Iterable[Device]) -> frozenset[str]:
+    """Return the ids of the devices whose runs of a network say something about ``gpu``.
+
+    They have its architecture, or are of its kind and of similar speed (:data:`SIMILAR_SPEED`) in some precision.
+    """
+    return frozenset(
+        device.id
+        for device in devices
+        if related(device, gpu) or any(_similar(device, gpu, precision) for precision in PRECISIONS)
+    )
 
 
 class NetworkQuestion(Model):
@@ -304,8 +314,7 @@ def _tier(
         return 0
     if related(device, question.gpu):
         return 1
-    comparable = _apart(device, question.gpu, run.precision) <= doublings(SIMILAR_SPEED, 1)
-    return 2 if comparable and device.kind == question.gpu.kind else None
+    return 2 if _similar(device, question.gpu, run.precision) else None
 
 
 def _distance(run: NetworkMeasurement, device: Device, question: NetworkQuestion) -> float:
@@ -320,6 +329,10 @@ def _distance(run: NetworkMeasurement, device: Device, question: NetworkQuestion
     apart += NO_OPTIMIZER_STEP * (not run.optimizer_step)
     apart += COMPILED * run.compile
     return apart + MEMORY_ONLY * (run.throughput is None)
+
+
+def _similar(one: Device, other: Device, precision: str) -> bool:
+    return one.kind == other.kind and _apart(one, other, precision) <= doublings(SIMILAR_SPEED, 1)
 
 
 def _apart(one: Device, other: Device, precision: str) -> float:

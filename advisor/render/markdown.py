@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 
 from advisor.documents import (
     CompareAnswer,
+    CpuDocument,
     EstimateAnswer,
     EstimateDocument,
     GpuAnswer,
@@ -86,6 +87,7 @@ def _recommend(answer: RecommendAnswer) -> list[str]:
         ranked = f"Ranked by {escape(words.objective(answer))}"
         lines += ["", *table, "", ranked, ""]
         lines += [f"- **{escape(item.label)}**: {escape(words.pick(item))}" for item in answer.picks]
+        lines += _cpu(answer.cpu)
         lines += ["", f"## Top pick: {escape(words.title(rows[0]))}"]
         lines += _estimate_body(rows[0])
     lines += _items("Notes", answer.warnings)
@@ -106,7 +108,12 @@ def _estimates(answer: EstimateAnswer) -> list[str]:
     for estimate in answer.estimates:
         verdict = "fits" if estimate.fits else "does not fit"
         lines += ["", f"## {escape(words.title(estimate))}: {verdict}", *_estimate_body(estimate)]
+    lines += _cpu(answer.cpu)
     return lines + _items("Notes", answer.warnings)
+
+
+def _cpu(document: CpuDocument | None) -> list[str]:
+    return [] if document is None else [f"- **on a CPU**: {escape(words.cpu(document))}"]
 
 
 def _estimate_body(estimate: EstimateDocument) -> list[str]:
@@ -119,6 +126,7 @@ def _estimate_body(estimate: EstimateDocument) -> list[str]:
         ("time", words.hours(estimate.total_time_h)),
         ("step", words.seconds(estimate.step_time_s)),
         ("throughput", words.rate(estimate.tokens_per_s or estimate.output_tokens_per_s, "tokens/s")),
+        ("over a CPU", words.speed_up(estimate.speedup_over_cpu)),
         ("limited by", estimate.bottleneck or words.UNKNOWN),
         *words.cost_lines(estimate.cost, estimate.count),
         *(("measured", words.evidence(item)) for item in estimate.evidence),

@@ -224,6 +224,8 @@ def _recommend(writer: _Writer, answer: RecommendAnswer) -> None:
             ("ranked by", words.objective(answer)),
             *((item.label, words.pick(item)) for item in answer.picks),
         ]
+        if answer.cpu is not None:
+            named.append(("on a CPU", words.cpu(answer.cpu)))
         longest = max(len(label) for label, _ in named)
         for label, text in named:
             writer.labelled(label, text, indent=0, column=longest)
@@ -280,6 +282,7 @@ def _speed(writer: _Writer, estimate: EstimateDocument) -> None:
         ("first token", words.seconds(estimate.time_to_first_token_s)),
         ("each token", words.seconds(estimate.time_per_output_token_s)),
         ("output", words.rate(estimate.output_tokens_per_s, "tokens/s")),
+        ("over a CPU", words.speed_up(estimate.speedup_over_cpu)),
     )
     for label, text in rows:
         if text != words.UNKNOWN:
@@ -328,6 +331,9 @@ def _estimates(writer: _Writer, answer: EstimateAnswer) -> None:
     for estimate in answer.estimates:
         writer.blank()
         _card(writer, estimate)
+    if answer.cpu is not None:
+        writer.heading("The same on a CPU")
+        writer.bullets([words.cpu(answer.cpu)])
     _remarks(writer, "Notes", answer.warnings)
 
 
@@ -408,6 +414,9 @@ def _compare(writer: _Writer, answer: CompareAnswer) -> None:
         if estimate.warnings:
             writer.heading(f"Warnings for {words.title(estimate)}")
             writer.bullets(estimate.warnings, style="yellow")
+    if answer.cpu is not None:
+        writer.heading("The same on a CPU")
+        writer.bullets([words.cpu(answer.cpu)])
     _remarks(writer, "Notes", answer.warnings)
 
 

@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 from advisor.documents import (
     CostDocument,
+    CpuDocument,
     EstimateDocument,
     EvidenceDocument,
     ExcludedDocument,
@@ -142,6 +143,20 @@ def format_seconds(value: float) -> str:
 def rate(quantity: Quantity | None, unit: str) -> str:
     """Return a throughput with its interval: ``4.1k tokens/s (3.6k-4.9k)``."""
     return interval(quantity, lambda value: f"{format_count(value)} {unit}")
+
+
+def cpu(document: CpuDocument) -> str:
+    """Return how long the same workload takes on a processor."""
+    if document.reason is not None:
+        return f"{plain(document.name)}: {plain(document.reason)}"
+    took = hours(document.total_time_h)
+    took = f"{took} for the job" if took != UNKNOWN else f"{seconds(document.step_time_s)} a step"
+    return f"{plain(document.name)} in {document.precision}: {took}"
+
+
+def speed_up(quantity: Quantity | None) -> str:
+    """Return how many times faster than the processor."""
+    return interval(quantity, lambda value: f"{value:.2g} x" if value < 10 else f"{value:,.0f} x")
 
 
 def gib(value: float) -> str:
@@ -448,6 +463,7 @@ def compare_rows(
         ("throughput", [_per_second(item) for item in estimates]),
         ("first token", [seconds(item.time_to_first_token_s) for item in estimates]),
         ("each token", [seconds(item.time_per_output_token_s) for item in estimates]),
+        ("over a CPU", [speed_up(item.speedup_over_cpu) for item in estimates]),
         (
             "energy",
             [f"{item.energy_kwh.value:,.3g} kWh" if item.energy_kwh else UNKNOWN for item in estimates],

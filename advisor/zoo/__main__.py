@@ -57,7 +57,11 @@ class Entry(Model):
         if self.parts:
             return TorchModel(parts=self.parts, checkpointed=self.checkpointed)
         return TorchModel(
-            factory=self.factory, args=self.args, input=self.input, loss=self.loss, checkpointed=self.checkpointed
+            factory=self.factory,
+            args=self.args,
+            input=self.input,
+            loss=self.loss,
+            checkpointed=self.checkpointed,
         )
 
     @property
@@ -98,7 +102,9 @@ def build(entry: Entry) -> NetworkTable:
     table = table_of(entry.model, trace(entry.model, tasks=entry.tasks), name=entry.name, details=details)
     off = table.parameters.total / entry.parameters - 1
     if abs(off) > TOLERANCE:
-        raise BuildError("parameters", f"{table.parameters.total:,} traced, {entry.parameters:,.0f} published")
+        raise BuildError(
+            "parameters", f"{table.parameters.total:,} traced, {entry.parameters:,.0f} published"
+        )
     return table
 
 

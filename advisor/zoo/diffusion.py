@@ -17,7 +17,9 @@ class Denoiser(nn.Module):
         self.network = network
         self.pooled = pooled
 
-    def forward(self, latents: torch.Tensor, step: torch.Tensor, text: torch.Tensor, *more: torch.Tensor) -> Any:
+    def forward(
+        self, latents: torch.Tensor, step: torch.Tensor, text: torch.Tensor, *more: torch.Tensor
+    ) -> Any:
         """Return the noise in ``latents`` at diffusion ``step``, given text embeddings (and pooled ones with sizes)."""
         added: dict[str, Any] = {}
         if self.pooled:
@@ -112,9 +114,9 @@ class Autoencoder(nn.Module):
 
 def vae_sd() -> nn.Module:
     """Return the autoencoder of Stable Diffusion."""
-    return Autoencoder(
-        AutoencoderKL(
-            in_channels=3, out_channels=3, latent_channels=4, layers_per_block=2, block_out_channels=(128, 256, 512, 512),
-            down_block_types=("DownEncoderBlock2D",) * 4, up_block_types=("UpDecoderBlock2D",) * 4, sample_size=256,
-        )
+    network = AutoencoderKL(
+        in_channels=3, out_channels=3, latent_channels=4, layers_per_block=2, sample_size=256,
+        block_out_channels=(128, 256, 512, 512), down_block_types=("DownEncoderBlock2D",) * 4,
+        up_block_types=("UpDecoderBlock2D",) * 4,
     )  # fmt: skip
+    return Autoencoder(network)

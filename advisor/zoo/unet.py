@@ -63,7 +63,9 @@ class UNet(nn.Module):
         steps = list(pairwise(widths))
         self.first = level(inputs, widths[0])
         self.down = nn.ModuleList(lower(fine, coarse) for fine, coarse in steps)
-        self.enlarge = nn.ModuleList(transposed(coarse, fine, 2, stride=2) for fine, coarse in reversed(steps))
+        self.enlarge = nn.ModuleList(
+            transposed(coarse, fine, 2, stride=2) for fine, coarse in reversed(steps)
+        )
         self.up = nn.ModuleList(level(2 * fine, fine) for fine, _ in reversed(steps))
         self.head = convolution(widths[0], classes, 1)
 

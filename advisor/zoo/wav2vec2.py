@@ -32,5 +32,10 @@ def base() -> nn.Module:
 
 def large() -> nn.Module:
     """Return wav2vec 2.0 large (Baevski et al. 2020)."""
-    sizes = {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16, "intermediate_size": 4096}
+    sizes = {
+        "hidden_size": 1024,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 16,
+        "intermediate_size": 4096,
+    }
     return Encoder(_config(do_stable_layer_norm=True, feat_extract_norm="layer", conv_bias=True, **sizes))

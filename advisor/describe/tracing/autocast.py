@@ -48,17 +48,47 @@ WIDEST = (
 )  # fmt: skip
 
 
-class _Autocast:
-    """The casts of one forward pass; casts of weights are made once and shared, as torch does."""
+class Autocast:
+    """The casts of one step in half precision; a weight is cast once in a forward pass, as torch does.
 
-    def __init__(self, dtype: torch.dtype) -> None:
+    ``dtype`` None: no casts, everything runs in the format of the tensors.
+    """
+
+    def __init__(self, dtype: torch.dtype | None) -> None:
         self.dtype = dtype
         self.cache: dict[int, torch.Tensor] = {}
 
-    def cast(self, tree: Any, dtype: torch.dtype) -> Any:
+    @contextmanager
+    def installed(self) -> Iterator[None]:
+        """Put kernels that cast in the place of torch's; they run where casting is on."""
+        if self.dtype is None:
+            yield
+            return
+        library = torch.library.Library("aten", "IMPL")
+        policies = ((HALF, _half), (FULL, _full), (FULL_RESULT, _full_result), (WIDEST, _widest))
+        for names, policy in policies:
+            for name in names:
+                operator = _overload(name)
+                if operator is not None:
+                    library.impl(operator, policy(self, operator), _KEY, allow_override=True)
+        torch.set_autocast_dtype("cuda", self.dtype)
+        try:
+            yield
+        finally:
+            self.switch(on=False)
+            library._destroy()
+
+    def switch(self, *, on: bool) -> None:
+        """Turn casting on for a forward pass, or off after it."""
+        if self.dtype is not None:
+            torch.set_autocast_enabled("cuda", on)
+            self.cache.clear()
+
+    def cast(self, tree: Any, dtype: torch.dtype | None) -> Any:
+        """Return nested arguments with their floating-point tensors in a format."""
         return pytree.tree_map_only(torch.Tensor, lambda tensor: self._one(tensor, dtype), tree)
 
-    def _one(self, tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
+    def _one(self, tensor: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
         wide = tensor.dtype == torch.float64
         if not isinstance(tensor, DeviceTensor) or not tensor.is_floating_point() or wide:
             return tensor
@@ -71,7 +101,7 @@ class _Autocast:
         return self.cache[id(tensor)]
 
 
-def _half(run: _Autocast, operator: Any) -> Callable[..., Any]:
+def _half(run: Autocast, operator: Any) -> Callable[..., Any]:
     def kernel(*args: Any, **kwargs: Any) -> Any:
         with _below():
             args, kwargs = run.cast((args, kwargs), run.dtype)
@@ -80,7 +110,7 @@ def _half(run: _Autocast, operator: Any) -> Callable[..., Any]:
     return kernel
 
 
-def _full(run: _Autocast, operator: Any) -> Callable[..., Any]:
+def _full(run: Autocast, operator: Any) -> Callable[..., Any]:
     def kernel(*args: Any, **kwargs: Any) -> Any:
         with _below():
             args, kwargs = run.cast((args, kwargs), torch.float32)
@@ -89,7 +119,7 @@ def _full(run: _Autocast, operator: Any) -> Callable[..., Any]:
     return kernel
 
 
-def _full_result(run: _Autocast, operator: Any) -> Callable[..., Any]:
+def _full_result(run: Autocast, operator: Any) -> Callable[..., Any]:
     def kernel(*args: Any, **kwargs: Any) -> Any:
         with _below():
             narrow = isinstance(args[0], torch.Tensor) and args[0].dtype in (torch.float16, torch.bfloat16)
@@ -103,7 +133,7 @@ def _full_result(run: _Autocast, operator: Any) -> Callable[..., Any]:
     return kernel
 
 
-def _widest(run: _Autocast, operator: Any) -> Callable[..., Any]:
+def _widest(run: Autocast, operator: Any) -> Callable[..., Any]:
     def kernel(*args: Any, **kwargs: Any) -> Any:
         with _below():
             floats = {
@@ -127,27 +157,3 @@ def _overload(name: str) -> Any:
     base, _, overload = name.partition(".")
     packet = getattr(torch.ops.aten, base, None)
     return None if packet is None else getattr(packet, overload or "default", None)
-
-
-@contextmanager
-def autocast(dtype: torch.dtype | None) -> Iterator[None]:
-    """Run a forward pass as under ``torch.autocast("cuda", dtype)``; None: in the format of the tensors."""
-    if dtype is None:
-        yield
-        return
-    run = _Autocast(dtype)
-    library = torch.library.Library("aten", "IMPL")
-    policies = ((HALF, _half), (FULL, _full), (FULL_RESULT, _full_result), (WIDEST, _widest))
-    for names, policy in policies:
-        for name in names:
-            operator = _overload(name)
-            if operator is not None:
-                library.impl(operator, policy(run, operator), _KEY, allow_override=True)
-    torch.set_autocast_dtype("cuda", dtype)
-    torch.set_autocast_enabled("cuda", True)
-    try:
-        yield
-    finally:
-        torch.set_autocast_enabled("cuda", False)
-        run.cache.clear()
-        library._destroy()

@@ -49,7 +49,7 @@ def import_callable(name: str) -> Callable[..., Any]:
         found = getattr(found, part)
     if not callable(found):
         raise ImportError(f"{name} is not callable")
-    return found  # type: ignore[no-any-return]
+    return found
 
 
 def loss_function(name: str) -> Callable[[Any], torch.Tensor]:

@@ -12,8 +12,9 @@ from typing import Any
 import torch
 from torch import nn
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
+from torch.utils.checkpoint import set_checkpoint_early_stop
 
-from advisor.describe.tracing.autocast import autocast
+from advisor.describe.tracing.autocast import Autocast
 from advisor.describe.tracing.device_tensor import Memory, Simulation, UntraceableError
 from advisor.describe.tracing.fused import FusedKernels
 from advisor.describe.tracing.kernels import Work, works
@@ -88,15 +89,26 @@ def record(
     for parameter in module.parameters():
         parameter.grad = None
     gc.collect()
-    with _running_modules(module) as stack, warnings.catch_warnings():
+    casts = Autocast(half)
+
+    def outermost(running: bool) -> None:
+        if recorder.phase is Phase.BACKWARD:
+            casts.switch(on=running)
+
+    with (
+        _running_modules(module, outermost) as stack,
+        warnings.catch_warnings(),
+        set_checkpoint_early_stop(False),
+    ):
         warnings.simplefilter("ignore")
         try:
-            with torch.set_grad_enabled(loss is not None), simulation, kernels.installed():
+            with torch.set_grad_enabled(loss is not None), simulation, casts.installed(), kernels.installed():
                 memory.counting = True
                 args, kwargs = make_inputs()
-                with autocast(half):
-                    output = module(*args, **kwargs)
-                    result = output if loss is None else loss(output)
+                casts.switch(on=True)
+                output = module(*args, **kwargs)
+                result = output if loss is None else loss(output)
+                casts.switch(on=False)
                 del output, args, kwargs
                 recording.saved = float(memory.live)
                 if loss is not None:
@@ -133,16 +145,24 @@ def onto_device(module: nn.Module) -> nn.Module:
 
 
 @contextmanager
-def _running_modules(module: nn.Module) -> Iterator[list[str]]:
-    """Keep the names of the submodules that are running, outermost first; those of a failed one stay."""
+def _running_modules(module: nn.Module, outermost: Callable[[bool], None]) -> Iterator[list[str]]:
+    """Keep the names of the submodules that are running, outermost first; those of a failed one stay.
+
+    ``outermost`` is told when the first of them starts and the last ends: in backward, activation checkpointing runs
+    submodules again, in the precision of the forward pass.
+    """
     names = {id(each): name or type(each).__name__ for name, each in module.named_modules()}
     stack: list[str] = []
 
     def enter(each: nn.Module, _: Any) -> None:
+        if not stack:
+            outermost(True)
         stack.append(f"{names.get(id(each), '?')} ({type(each).__name__})")
 
     def leave(each: nn.Module, _: Any, __: Any) -> None:
         stack.pop()
+        if not stack:
+            outermost(False)
 
     handles = (register_module_forward_pre_hook(enter), register_module_forward_hook(leave))
     try:
