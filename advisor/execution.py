@@ -122,7 +122,9 @@ class TracedConstants(Model):
     layout_copies: float = Field(ge=0, le=4)
     """Times that the tensors of a convolution on tensor cores are copied where they lie in NCHW."""
     compiled_pointwise: float = Field(gt=0, le=1)
-    """Share of the traffic of pointwise operators that a compiler leaves."""
+    """Share of the traffic of pointwise operators that a compiler, or a tuned trainer's fused kernels, leave."""
+    winograd: float = Field(ge=1, le=2.25)
+    """How much faster than its multiplications a 3x3 convolution runs in fp32 (Lavin and Gray 2016: at most 2.25)."""
     source: str
 
 

@@ -85,7 +85,8 @@ class Operator:
 
     In a histogram row they are the updates, the multiprocessors or cores that share them at most (0: all), and the
     cycles of one that an update takes. ``seconds`` are waits that no rate of the device shortens; ``rate`` is the share
-    of the rate of its kind that a product reaches, where no good kernel exists for it.
+    of the rate of its kind that a product reaches, where no good kernel exists for it; ``vector_rate`` the same on vector
+    units, above 1 where a fast algorithm saves multiplications.
     """
 
     name: str
@@ -101,6 +102,7 @@ class Operator:
     launches: float = 1.0
     seconds: float = 0.0
     rate: float = 1.0
+    vector_rate: float = 1.0
     full_precision: bool = False
     recompute: Recompute = Recompute.NEVER
 
@@ -123,6 +125,7 @@ class OperatorTable:
     launches: Floats
     seconds: Floats
     rate: Floats
+    vector_rate: Floats
     flops_fixed: Floats
     flops_per_sample: Floats
     bytes_fixed: Floats
@@ -156,6 +159,7 @@ class OperatorTable:
             launches=column(item.launches for item in items),
             seconds=column(item.seconds for item in items),
             rate=column(item.rate for item in items),
+            vector_rate=column(item.vector_rate for item in items),
             flops_fixed=column(item.flops.fixed for item in items),
             flops_per_sample=column(item.flops.per_sample for item in items),
             bytes_fixed=column(item.bytes.fixed for item in items),

@@ -248,10 +248,11 @@ def _group(
 
 def _launch_share(problem: Problem, software: SoftwareConstants) -> float:
     """Return the host's time for a launch over that of bare eager code; serving engines replay recorded graphs."""
-    workload, heavy = problem.workload, problem.subject.heavy_trainer
-    if workload.compile or (heavy and workload.effective_task == "inference"):
+    workload = problem.workload
+    served = problem.subject.heavy_trainer and workload.effective_task == "inference"
+    if workload.compile or served:
         return software.compiled_launch
-    return 1.0 if workload.software.trainer == "tuned" or not heavy else software.common_launch
+    return 1.0 if workload.software.trainer == "tuned" else software.common_launch
 
 
 def _variant(
@@ -264,6 +265,7 @@ def _variant(
 ) -> Variant:
     workload = problem.workload
     mixed = workload.method == "full" and compute_bytes < 4 and workload.master_weights != "none"
+    fused = workload.compile or workload.software.trainer == "tuned"
     # Kernels for fp32 vector units read NCHW; those for tensor cores want NHWC.
     channels_last = workload.memory_format == "nhwc" or compute_bytes == 4.0
     return Variant(
@@ -277,11 +279,12 @@ def _variant(
         quantised=_quantised(problem),
         optimizer=workload.optimizer if problem.training else "none",
         trainable_bytes=_trainable_bytes(problem, compute_bytes),
-        fused=workload.compile or workload.software.trainer == "tuned" or not problem.training,
+        fused=fused or not problem.training,
         fused_loss=workload.software.fused_loss,
         sequences=1 if problem.training else workload.inference.batch,
         cache_bytes=_cache_bytes(problem, compute_bytes),
-        pointwise_share=constants.traced.compiled_pointwise if workload.compile else 1.0,
+        pointwise_share=constants.traced.compiled_pointwise if fused else 1.0,
+        winograd=constants.traced.winograd,
         layout_copies=0.0 if channels_last else constants.traced.layout_copies,
         wide_group=constants.traced.wide_group if workload.memory_format == "nhwc" else math.inf,
         wide_group_rate=constants.traced.wide_group_rate,

@@ -31,7 +31,8 @@ class NetworkPrediction:
     """What the service says about one run; throughput in the unit of the run."""
 
     measurement: NetworkMeasurement
-    throughput: float
+    throughput: float | None
+    """None where the run is predicted not to fit."""
     allocated_gib: float
     required_gib: float
     fits: bool
@@ -49,7 +50,7 @@ class NetworkPrediction:
     def throughput_error(self) -> float | None:
         """Predicted over measured, less one; positive where the prediction is too optimistic."""
         measured = self.measurement.throughput
-        return self.throughput / measured - 1 if measured else None
+        return self.throughput / measured - 1 if measured and self.throughput else None
 
     @property
     def memory_error(self) -> float | None:
@@ -79,16 +80,16 @@ def predict(run: NetworkMeasurement, advisor: Advisor) -> NetworkPrediction:
 
     Raises:
         AdvisorError: the run cannot be described or estimated.
-        ValueError: the service has no estimate for the run.
+        ValueError: the service has no estimate of its memory.
     """
     workload = build_workload(run.document, "measured", None)
     (estimate,) = advisor.estimate(workload, gpus=[run.gpu], count=run.count).estimates
     speed, memory = estimate.samples_per_s, estimate.memory
-    if speed is None or memory is None:
-        raise ValueError("nothing was estimated")
+    if memory is None:
+        raise ValueError("no memory was estimated")
     return NetworkPrediction(
         measurement=run,
-        throughput=speed.value * run.units_per_sample,
+        throughput=None if speed is None else speed.value * run.units_per_sample,
         allocated_gib=memory.allocated_gib,
         required_gib=memory.required_gib.value,
         fits=bool(estimate.fits),

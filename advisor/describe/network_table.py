@@ -119,6 +119,8 @@ def _operators(row: Row, variant: Variant, scale: float, checkpoints: bool) -> I
         return
     if kind is Kind.POINTWISE and variant.pointwise_share != 1.0:
         whole = replace(whole, bytes=whole.bytes * variant.pointwise_share)
+    if kind is Kind.CONVOLUTION and row[0].endswith(" 3x3"):
+        whole = replace(whole, vector_rate=variant.winograd)
     if kind is Kind.GROUPED_CONVOLUTION and _group_channels(whole) > variant.wide_group:
         whole = replace(whole, rate=variant.wide_group_rate)
     yield whole

@@ -41,6 +41,7 @@ class Variant:
         cache_bytes: bytes of one element of the KV cache that decoding reads.
         pointwise_share: share of the traffic of a traced network's pointwise operators that a compiler leaves.
         layout_copies: times that a convolution's tensors are copied to change their layout (0 in NHWC).
+        winograd: how much faster than its multiplications a 3x3 convolution runs on fp32 vector units.
         wide_group: channels of a group from which grouped convolutions run at ``wide_group_rate`` (infinite: none).
         wide_group_rate: share of the rate of other grouped convolutions.
         workspace_share: share of the largest convolution's tensors that its algorithm holds once more.
@@ -62,6 +63,7 @@ class Variant:
     cache_bytes: float = 2.0
     pointwise_share: float = 1.0
     layout_copies: float = 0.0
+    winograd: float = 1.0
     wide_group: float = math.inf
     wide_group_rate: float = 1.0
     workspace_share: float = 0.0

@@ -47,6 +47,7 @@ class DeviceRates:
         kernel_s: shortest time of a kernel.
         launch_s: time of the host for one launch.
         peak_flops: dense peak in the precision, for utilisation figures.
+        on_vector: whether products in the precision run on vector units in fp32.
         units: multiprocessors of a GPU, cores of a CPU.
         clock_hz: cycles per second of one unit.
     """
@@ -61,6 +62,7 @@ class DeviceRates:
     kernel_s: Floats
     launch_s: Floats
     peak_flops: Floats
+    on_vector: NDArray[np.bool_]
     units: Floats
     clock_hz: Floats
 
@@ -141,8 +143,8 @@ def device_rates(
     rows = [
         _rates(device, precision, constants) for device, precision in zip(devices, precisions, strict=True)
     ]
-    columns = np.array(rows, dtype=np.float64).reshape(len(rows), 12).T
-    return DeviceRates(*columns)
+    columns = dict(zip(DeviceRates.__slots__, np.array(rows, dtype=np.float64).T, strict=True))
+    return DeviceRates(**(columns | {"on_vector": columns["on_vector"] > 0}))
 
 
 def _rates(device: Device, precision: Precision, constants: Constants) -> tuple[float, ...]:
@@ -179,6 +181,7 @@ def _rates(device: Device, precision: Precision, constants: Constants) -> tuple[
         own.kernel_us * 1e-6,
         own.launch_us * 1e-6,
         peak * 1e12,
+        float(precision == "fp32"),
         *_units(device),
     )
 

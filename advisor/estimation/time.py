@@ -122,7 +122,9 @@ def _product_times(
         flops = table.flops_fixed[rows, None] + table.flops_per_sample[rows, None] * micro_batches[None, :]
         even = flops[grouped, None, :] / distinct[None, :, None]
         work[grouped] = work[grouped] ** kernel.grouped_padding * even ** (1 - kernel.grouped_padding)
-    rate = np.where(table.full_precision[rows, None], rates.full_flops[None, :], rates.matrix_flops[None, :])
+    whole = table.full_precision[rows, None]
+    rate = np.where(whole, rates.full_flops[None, :], rates.matrix_flops[None, :])
+    rate = np.where(whole | rates.on_vector[None, :], rate * table.vector_rate[rows, None], rate)
     reached = _shares(table.kind[rows], kernel.rate) * table.rate[rows, None, None]
     return np.asarray(work[:, which, :] * (rates.multiprocessors[None, :] / rate)[:, :, None] / reached)
 

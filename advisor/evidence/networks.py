@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, Literal, get_args
@@ -25,6 +26,9 @@ PRECISIONS: tuple[NetworkPrecision, ...] = get_args(NetworkPrecision)
 
 SIMILAR_SPEED = 3.0
 """GPUs of another architecture count where compute and bandwidth together differ by at most this factor."""
+
+SIMILAR = doublings(SIMILAR_SPEED, 1)
+"""The same in doublings."""
 
 COUNT_WEIGHT = 0.5
 MICRO_BATCH_WEIGHT = 0.25
@@ -228,11 +232,13 @@ def comparable_gpus(gpu: Device, devices: Iterable[Device]) -> frozenset[str]:
     return frozenset(
         device.id
         for device in devices
-        if related(device, gpu) or any(_similar(device, gpu, precision) for precision in PRECISIONS)
+        if related(device, gpu)
+        or (device.kind == gpu.kind and any(_gap(device, gpu, each) <= SIMILAR for each in PRECISIONS))
     )
 
 
-class NetworkQuestion(Model):
+@dataclass(frozen=True, slots=True)
+class NetworkQuestion:
     """What is asked, as far as it decides which measurement is near."""
 
     model: str
@@ -283,14 +289,18 @@ def nearest_networks(
     question = NetworkQuestion(
         model=model, gpu=gpu, count=count, precision=precision, micro_batch=micro_batch
     )
+    gaps: dict[tuple[str, str], float] = {}
     ranked = []
     for run in measurements:
         device = devices.get(run.gpu)
         if device is None or run.training != training:
             continue
-        tier = _tier(run, device, question, families.get(run.model) == family)
+        place = (run.gpu, run.precision)
+        if place not in gaps:
+            gaps[place] = _gap(device, gpu, run.precision)
+        tier = _tier(run, device, question, families.get(run.model) == family, gaps[place])
         if tier is not None:
-            apart = _distance(run, device, question)
+            apart = gaps[place] + _distance(run, question)
             ranked.append((tier, apart, newest_first(run.date), run.source, run.row, run.micro_batch, run))
     ranked.sort(key=lambda item: item[:6])
     found: dict[tuple[object, ...], Near[NetworkMeasurement]] = {}
@@ -304,7 +314,7 @@ def nearest_networks(
 
 
 def _tier(
-    run: NetworkMeasurement, device: Device, question: NetworkQuestion, same_family: bool
+    run: NetworkMeasurement, device: Device, question: NetworkQuestion, same_family: bool, gap: float
 ) -> int | None:
     """Return the rank of a measurement's kind, or None where it says nothing about the question."""
     same_gpu = device.id == question.gpu.id
@@ -314,13 +324,12 @@ def _tier(
         return 0
     if related(device, question.gpu):
         return 1
-    return 2 if _similar(device, question.gpu, run.precision) else None
+    return 2 if device.kind == question.gpu.kind and gap <= SIMILAR else None
 
 
-def _distance(run: NetworkMeasurement, device: Device, question: NetworkQuestion) -> float:
-    """Return how far a measurement is from a question, in doublings of speed."""
-    apart = _apart(device, question.gpu, run.precision)
-    apart += COUNT_WEIGHT * doublings(run.count, question.count)
+def _distance(run: NetworkMeasurement, question: NetworkQuestion) -> float:
+    """Return how far a measurement is from a question on the same GPU, in doublings of speed."""
+    apart = COUNT_WEIGHT * doublings(run.count, question.count)
     if question.micro_batch is not None:
         apart += MICRO_BATCH_WEIGHT * doublings(run.micro_batch, question.micro_batch)
     apart += ONE_OR_SEVERAL * ((run.count == 1) != (question.count == 1))
@@ -331,11 +340,7 @@ def _distance(run: NetworkMeasurement, device: Device, question: NetworkQuestion
     return apart + MEMORY_ONLY * (run.throughput is None)
 
 
-def _similar(one: Device, other: Device, precision: str) -> bool:
-    return one.kind == other.kind and _apart(one, other, precision) <= doublings(SIMILAR_SPEED, 1)
-
-
-def _apart(one: Device, other: Device, precision: str) -> float:
+def _gap(one: Device, other: Device, precision: str) -> float:
     """Return the mean of the doublings between two devices' arithmetic rates and between their bandwidths."""
     compute = doublings(_rate(one, precision), _rate(other, precision))
     return (compute + doublings(one.memory.bandwidth_gb_s, other.memory.bandwidth_gb_s)) / 2

@@ -1,7 +1,7 @@
 """DCGAN for images of 64x64 pixels, and one training step of it.
 
-Source: Radford et al. 2016 (arXiv:1511.06434); strided and transposed 4-wide convolutions, batch normalisation except at
-the image, 64 channels where the image is largest, a latent code of 100 numbers.
+Source: Radford et al. 2016 (arXiv:1511.06434); strided and transposed 4-wide convolutions, batch normalisation except
+at the image, 64 channels where the image is largest, a latent code of 100 numbers.
 """
 
 from __future__ import annotations

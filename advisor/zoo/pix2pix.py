@@ -26,9 +26,10 @@ class Generator(nn.Module):
         super().__init__()
         deepest = len(WIDTHS) - 1
         self.down = nn.ModuleList()
+        # In place, so that skipped features are activated too: the ReLU of the way up gives the same for both.
         for place, (start, end) in enumerate(pairwise((3, *WIDTHS))):
             normalised = 0 < place < deepest
-            layers: list[nn.Module] = [nn.LeakyReLU(0.2)] if place else []
+            layers: list[nn.Module] = [nn.LeakyReLU(0.2, inplace=True)] if place else []
             layers.append(nn.Conv2d(start, end, 4, 2, 1, bias=not normalised))
             if normalised:
                 layers.append(nn.BatchNorm2d(end))
@@ -37,12 +38,18 @@ class Generator(nn.Module):
         for place in range(deepest, 0, -1):
             start = WIDTHS[place] * (1 if place == deepest else 2)
             end = WIDTHS[place - 1]
-            layers = [nn.ReLU(), nn.ConvTranspose2d(start, end, 4, 2, 1, bias=False), nn.BatchNorm2d(end)]
-            # Dropout takes the place of noise in the three blocks behind the first.
-            if deepest - 3 <= place < deepest:
+            layers = [
+                nn.ReLU(inplace=True),
+                nn.ConvTranspose2d(start, end, 4, 2, 1, bias=False),
+                nn.BatchNorm2d(end),
+            ]
+            # Dropout in the three innermost blocks takes the place of noise.
+            if place > deepest - 3:
                 layers.append(nn.Dropout(0.5))
             self.up.append(nn.Sequential(*layers))
-        self.image = nn.Sequential(nn.ReLU(), nn.ConvTranspose2d(2 * WIDTHS[0], 3, 4, 2, 1), nn.Tanh())
+        self.image = nn.Sequential(
+            nn.ReLU(inplace=True), nn.ConvTranspose2d(2 * WIDTHS[0], 3, 4, 2, 1), nn.Tanh()
+        )
 
     def forward(self, x: Tensor) -> Tensor:
         """Return an image of the size of ``x``."""
@@ -85,7 +92,9 @@ class Step(nn.Module):
         fooled = judge_frozen(self.discriminator, generated)
         wanted = torch.ones_like(real)
         judgement = functional.binary_cross_entropy_with_logits(real, wanted)
-        judgement = judgement + functional.binary_cross_entropy_with_logits(rejected, torch.zeros_like(rejected))
+        judgement = judgement + functional.binary_cross_entropy_with_logits(
+            rejected, torch.zeros_like(rejected)
+        )
         adversarial = functional.binary_cross_entropy_with_logits(fooled, wanted)
         return judgement / 2 + adversarial + ABSOLUTE_ERROR_WEIGHT * functional.l1_loss(output, target)
 

@@ -1,7 +1,7 @@
 """StyleGAN2, configuration F, and the four losses that its training alternates.
 
-Sources: Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN" (arXiv:1912.04958), for the networks
-and the regularisations; Karras et al. 2020, "Training Generative Adversarial Networks with Limited Data"
+Sources: Karras et al. 2020, "Analyzing and Improving the Image Quality of StyleGAN" (arXiv:1912.04958), for the
+networks and the regularisations; Karras et al. 2020, "Training Generative Adversarial Networks with Limited Data"
 (arXiv:2006.06676, appendix C) for half precision in the highest resolutions. What a library fuses into one kernel
 (bias, leaky ReLU and gain) takes two kernels here and keeps as much for the backward pass. Style mixing, augmentation,
 the clamp of half-precision features and the moving average of the generator are left out: they cost little.
@@ -26,7 +26,7 @@ EPSILON = 1e-8
 
 
 def widths(resolution: int, channel_base: int, channel_max: int = 512) -> dict[int, int]:
-    """Return the channels of each resolution from 4 upwards: ``channel_base`` over the resolution, at most the maximum."""
+    """Return the channels of each resolution from 4 upwards: ``channel_base`` over it, at most the maximum."""
     exponents = range(2, resolution.bit_length())
     return {2**exponent: min(channel_base // 2**exponent, channel_max) for exponent in exponents}
 
@@ -81,8 +81,8 @@ class Blur(nn.Module):
 class ModulatedConvolution(nn.Module):
     """A convolution whose input channels are scaled by a style (section 2.2 of the first paper).
 
-    The features are scaled before and after one convolution that the batch shares, which is how half precision is trained,
-    and not the weights of a grouped convolution.
+    The features are scaled before and after one convolution that the batch shares, as is usual in training with half
+    precision; the weights of a grouped convolution are not.
     """
 
     def __init__(self, inputs: int, outputs: int, size: int, *, up: bool, demodulate: bool) -> None:
@@ -99,7 +99,7 @@ class ModulatedConvolution(nn.Module):
         style = self.style(w) * self.scale
         factor = None
         if self.demodulate:
-            # The weights of every sample are formed, as the paper's equation 3 has them: published peaks of memory hold them.
+            # The weights of every sample are formed, as in equation 3: published peaks of memory include them.
             scaled = self.weight[None] * style[:, None, :, None, None]
             factor = torch.rsqrt(scaled.square().sum((2, 3, 4)) + EPSILON)
         x = x * style.to(x.dtype)[:, :, None, None]
@@ -261,8 +261,8 @@ class Discriminator(nn.Module):
         batch, _, height, width = x.shape
         groups = x.unflatten(0, (min(self.GROUP, batch), -1))
         spread = (groups.var(0, correction=0) + EPSILON).sqrt().mean((1, 2, 3))
-        map_ = spread.repeat(batch // spread.shape[0])[:, None, None, None].expand(-1, 1, height, width)
-        return torch.cat((x, map_), dim=1)
+        channel = spread.repeat(batch // spread.shape[0])[:, None, None, None].expand(-1, 1, height, width)
+        return torch.cat((x, channel), dim=1)
 
 
 class GeneratorStep(nn.Module):

@@ -191,6 +191,11 @@ class _Shape:
     groups: int
 
     @property
+    def dense(self) -> bool:
+        """Whether there is an output for nearly every position of the input: no stride."""
+        return 2 * self.places_out > self.places_in
+
+    @property
     def kind(self) -> Kind:
         if self.groups == 1:
             return Kind.CONVOLUTION
@@ -215,7 +220,9 @@ def _convolution_shape(
 
 
 def _name(direction: str, shape: _Shape, weight: torch.Tensor) -> str:
-    return f"{direction} {'x'.join(str(size) for size in weight.shape[2:])}"
+    """Return direction and kernel, with /2 where it has a stride: ``convolution 3x3/2``."""
+    kernel = "x".join(str(size) for size in weight.shape[2:])
+    return f"{direction} {kernel}" + ("" if shape.dense else "/2")
 
 
 def _forward_product(
