@@ -486,6 +486,8 @@ def _blaming(args: argparse.Namespace, ask: Callable[[], _T], gpus: Sequence[str
     except InputError as error:
         if error.source is None and error.value in gpus:
             error.source = "--gpu" if args.command == "estimate" else "ID"
+        elif error.source is None and error.field == "cpu":
+            error.source, error.field = "--with-cpu", None
         elif error.source is None:
             error.source = "standard input" if args.workload == "-" else args.workload
         raise

@@ -83,6 +83,8 @@ class TorchModel(Model):
     parts: tuple[Part, ...] = ()
     checkpointed: Mapping[str, Any] | None = None
     """Arguments, beside ``args``, with which the factory returns the network with activation checkpointing."""
+    mixes_precision: bool = False
+    """The network itself casts to half precision where it wants: autocast is not used, whatever the precision asked for."""
     folder: str | None = None
     """Where the module is looked for first: the folder of the workload file, else the current one."""
 
@@ -238,6 +240,8 @@ class NetworkTable(Model):
         keys = [(trace.task, trace.autocast) for trace in self.traces]
         if len(set(keys)) != len(keys):
             raise ValueError("two traces of the same task and precision")
+        if self.origin.model.mixes_precision and any(autocast for _, autocast in keys):
+            raise ValueError("a network that mixes precisions itself has no trace under autocast")
         if ("train", False) not in keys and ("inference", False) not in keys:
             raise ValueError("a table has at least a trace in fp32")
         return self

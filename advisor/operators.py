@@ -85,8 +85,8 @@ class Operator:
 
     In a histogram row they are the updates, the multiprocessors or cores that share them at most (0: all), and the
     cycles of one that an update takes. ``seconds`` are waits that no rate of the device shortens; ``rate`` is the share
-    of the rate of its kind that a product reaches, where no good kernel exists for it; ``vector_rate`` the same on vector
-    units, above 1 where a fast algorithm saves multiplications.
+    of the rate of its kind that a product reaches, where no good kernel exists for it; ``vector_rate`` the same on
+    vector units, above 1 where a fast algorithm saves multiplications.
     """
 
     name: str

@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from advisor.alternatives import MORE_GPUS, changes
-from advisor.answers import PriceTags, estimate_document, memory_document, time_spread
+from advisor.answers import PriceTags, estimate_document, time_spread
 from advisor.baseline import Baseline
 from advisor.candidates import Candidate, candidates
 from advisor.catalog import load_devices, name_index
 from advisor.describe.named import list_models, load_named
 from advisor.describe.shipped_networks import shipped_networks
-from advisor.describe.subject import NetworkSubject, TransformerSubject
+from advisor.describe.subject import NetworkSubject
 from advisor.describe.variant import QUANTISED_BYTES
 from advisor.documents import (
     CompareAnswer,
@@ -41,7 +41,6 @@ from advisor.errors import InputError
 from advisor.errors import nearest as nearest_names
 from advisor.estimation.devices import constants_of
 from advisor.estimation.network import GPUS_PER_NODE
-from advisor.evidence import Measurement, compared, load_measurements, nearest, related_gpus
 from advisor.execution import Constants
 from advisor.hardware import Device, NameIndex
 from advisor.local_cpu import local_cpu_name
@@ -50,6 +49,7 @@ from advisor.network import NetworkTable
 from advisor.plan import counts
 from advisor.prices import PriceBook, load_prices
 from advisor.problem import Problem, Team, problem_of, refusal, teams
+from advisor.published_runs import PublishedRuns
 from advisor.ranking import (
     EXPLANATIONS,
     Objective,
@@ -95,9 +95,6 @@ UNSPLITTABLE = (
     "the layout or the batch cannot be divided over any number of these that one would put together"
 )
 
-EVIDENCE_SHOWN = 3
-"""Published runs shown beside an estimate."""
-
 ROWS_WITH_EVIDENCE = 1
 """First rows of a ranking whose evidence is looked up, which takes its time; ``estimate`` does it for any GPU."""
 
@@ -131,6 +128,10 @@ class Advisor:
     def constants(self) -> Constants:
         """The fitted constants of efficiency."""
         return load_constants(self._root)
+
+    @cached_property
+    def _published(self) -> PublishedRuns:
+        return PublishedRuns(self._root, self._index.by_id, self.constants)
 
     @cached_property
     def prices(self) -> PriceBook:
@@ -430,58 +431,6 @@ class Advisor:
     def _tags(self, gpu: str, count: int) -> PriceTags:
         return PriceTags(self.prices.buy_price(gpu), self.prices.rent_price(gpu, count))
 
-    def _evidence(self, problem: Problem, device: Device, count: int) -> tuple[EvidenceDocument, ...]:
-        """Return the published runs nearest to a question, each with what this model predicts for it."""
-        subject = problem.subject
-        if not isinstance(subject, TransformerSubject):
-            return ()
-        near = nearest(
-            load_measurements(self._root, related_gpus(device, self.devices)),
-            transformer=subject.transformer,
-            gpu=device,
-            devices=self._index.by_id,
-            count=count,
-            method=problem.workload.method,
-            training=problem.training,
-            sequence_length=problem.sequence_length,
-            limit=EVIDENCE_SHOWN,
-        )
-        return tuple(
-            EvidenceDocument(
-                source=f"{each.near.measurement.source} {each.near.measurement.row}",
-                gpu=each.near.measurement.gpu,
-                count=each.near.measurement.count,
-                model=each.near.measurement.model,
-                measured=each.measured,
-                predicted=each.predicted,
-                unit=each.unit,
-                similarity=each.near.similarity,
-                date=each.near.measurement.date,
-            )
-            for each in compared(near, self._predicted_throughput, self._predicted_memory)
-        )
-
-    def _as_measured(self, measurement: Measurement) -> Candidate | None:
-        """Return our prediction of a published run, None where it cannot be run as described."""
-        subject = TransformerSubject(measurement.transformer, measurement.model, "measured")
-        problem = problem_of(measurement.workload, subject)
-        device = self._index.by_id[measurement.gpu]
-        groups = teams(problem, [device], self.constants)
-        return next(self._of_count(problem, groups, measurement.count), None)
-
-    def _predicted_throughput(self, measurement: Measurement) -> float | None:
-        found = self._as_measured(measurement)
-        return None if found is None else found.samples_per_s * measurement.sequence_length
-
-    def _predicted_memory(self, measurement: Measurement) -> float | None:
-        found = self._as_measured(measurement)
-        if found is None:
-            return None
-        memory = memory_document(found, self.constants)
-        if measurement.memory_kind == "allocated":
-            return memory.allocated_gib
-        return memory.required_gib.value
-
     def _baseline(self, problem: Problem, name: str) -> Baseline:
         """Return what a processor does of a problem, in a precision that suits it.
 
@@ -528,7 +477,7 @@ class Advisor:
         candidate = row.candidate
         evidence: tuple[EvidenceDocument, ...] = ()
         if place <= ROWS_WITH_EVIDENCE:
-            evidence = self._evidence(problem, candidate.device, candidate.count)
+            evidence = self._published.near(problem, candidate.device, candidate.count)
         estimate = estimate_document(
             problem,
             candidate,
@@ -589,7 +538,7 @@ class Advisor:
             candidate,
             tags,
             self.constants,
-            evidence=self._evidence(problem, device, count),
+            evidence=self._published.near(problem, device, count),
             would_fit=would_fit,
         )
         if baseline is None:

@@ -44,7 +44,7 @@ def read_table(path: Path) -> NetworkTable:
 def describe_network(table: NetworkTable, variant: Variant, *, training: bool) -> Description:
     """Return the operators and the memory of one step, or of one forward pass.
 
-    Half precision without autocast moves and keeps half of what fp32 does.
+    Half precision without autocast moves and keeps half of what fp32 does, unless the network mixes precisions itself.
 
     Raises:
         InputError: the table has no trace of the task.
@@ -58,9 +58,10 @@ def describe_network(table: NetworkTable, variant: Variant, *, training: bool) -
         raise InputError(
             f"the operator table of {table.name} has no trace of {task}", field="task", accepted=known
         )
-    scale = 1.0 if trace.autocast else variant.compute_bytes / 4.0
+    own = table.origin.model.mixes_precision
+    scale = 1.0 if trace.autocast or own else variant.compute_bytes / 4.0
     checkpoints = trace.checkpointed_saved_bytes is not None
-    operators = [each for row in trace.operators for each in _operators(row, variant, scale, checkpoints)]
+    operators = [each for row in trace.operators for each in _operators(row, variant, scale, checkpoints, own)]
     held = table.parameters
     if training:
         operators += optimizer_step(held.trainable, variant.optimizer, variant.trainable_bytes)
@@ -97,7 +98,9 @@ def _bytes(quantity: Linear, scale: float) -> Affine:
     return Affine(quantity.fixed, quantity.per_sample) * scale
 
 
-def _operators(row: Row, variant: Variant, scale: float, checkpoints: bool) -> Iterator[Operator]:
+def _operators(
+    row: Row, variant: Variant, scale: float, checkpoints: bool, own: bool
+) -> Iterator[Operator]:
     kind, phase = kind_of(row), phase_of(row)
     whole = Operator(
         name=row[0],
@@ -111,7 +114,7 @@ def _operators(row: Row, variant: Variant, scale: float, checkpoints: bool) -> I
         columns=row[11],
         inner=Affine(row[12], row[13]),
         batch=Affine(row[14], row[15]),
-        full_precision=variant.autocast and row[16],
+        full_precision=(variant.autocast or own) and row[16],
         recompute=Recompute.FULL if checkpoints and phase is Phase.FORWARD else Recompute.NEVER,
     )
     if kind is Kind.ATTENTION and variant.attention == "eager":

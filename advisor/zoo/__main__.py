@@ -43,6 +43,7 @@ class Entry(Model):
     loss: str | None = None
     checkpointed: Mapping[str, Any] | None = None
     parts: tuple[Part, ...] = ()
+    mixes_precision: bool = False
     tasks: tuple[str, ...] = ("train", "inference")
     aliases: tuple[str, ...] = ()
     released: str | None = None
@@ -55,7 +56,7 @@ class Entry(Model):
     def model(self) -> TorchModel:
         """What is traced."""
         if self.parts:
-            return TorchModel(parts=self.parts, checkpointed=self.checkpointed)
+            return TorchModel(parts=self.parts, mixes_precision=self.mixes_precision)
         return TorchModel(
             factory=self.factory,
             args=self.args,

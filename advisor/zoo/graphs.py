@@ -1,9 +1,9 @@
 """Networks on graphs, by gathering the features of edges' ends and summing them where the edges point.
 
 Sources: Kipf and Welling 2017 (arXiv:1609.02907) and Hamilton et al. 2017 (arXiv:1706.02216) with the sizes of the OGB
-baselines on ogbn-arxiv (Hu et al. 2020, arXiv:2005.00687); Velickovic et al. 2018 (arXiv:1710.10903, section 3.3) on PPI.
-A batch of graphs is one graph of unconnected parts. A library that multiplies by a sparse matrix instead keeps no tensor
-of one row for each edge; these networks do, as gathering and scattering does.
+baselines on ogbn-arxiv (Hu et al. 2020, arXiv:2005.00687); Velickovic et al. 2018 (arXiv:1710.10903, section 3.3) on
+PPI. A batch of graphs is one graph of unconnected parts. A library that multiplies by a sparse matrix instead keeps no
+tensor of one row for each edge; these networks do, as gathering and scattering does.
 """
 
 from __future__ import annotations

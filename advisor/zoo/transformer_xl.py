@@ -1,8 +1,8 @@
 """Transformer-XL base on WikiText-103.
 
 Source: Dai et al. 2019 (arXiv:1901.02860) with the sizes of NVIDIA DeepLearningExamples (base: 16 layers, 512 wide).
-The adaptive softmax (Grave et al. 2017, arXiv:1609.04309) takes a fixed share of the tokens in each of its rarer clusters,
-where a real step takes as many as the text has.
+The adaptive softmax (Grave et al. 2017, arXiv:1609.04309) takes a fixed share of the tokens in each of its rarer
+clusters, where a real step takes as many as the text has.
 """
 
 from __future__ import annotations
@@ -17,8 +17,8 @@ from torch.nn import functional
 CUTOFFS = (0, 19997, 39997, 199997, 267735)
 """First words of the clusters, most frequent first, and the size of the vocabulary."""
 RARER = (32, 32, 512)
-"""One token in so many belongs to each cluster but the first: estimated from the counts of words of a rank in WikiText-103
-(103 million tokens, every word at least three times)."""
+"""One token in so many belongs to each cluster but the first: estimated from the counts of words of a rank in
+WikiText-103 (103 million tokens, every word at least three times)."""
 
 
 def shifted(scores: Tensor) -> Tensor:

@@ -37,13 +37,13 @@ def trace(model: TorchModel, *, tasks: Sequence[str]) -> dict[str, Any]:
     losses = [built.part.loss or built.chosen_loss() for built in parts]
     traces = []
     if "train" in tasks:
-        for half in (None, torch.float16):
+        for half in (None,) if model.mixes_precision else (None, torch.float16):
             traces.append(_training(model, parts, losses, half))
     if "inference" in tasks and len(parts) == 1:
         small, large = (parts[0].run(None, size, None) for size in SIZES)
         traces.append(_trace("inference", None, [(small, large, 1.0)]))
     return {
-        "parameters": max((built.parameters() for built in parts), key=lambda found: found["total"]),
+        "parameters": _parameters([built.module for built in parts]),
         "loss": " + ".join(dict.fromkeys(losses)),
         "loss_is_assumed": any(
             built.part.loss is None and loss != "output" for built, loss in zip(parts, losses, strict=True)
@@ -81,19 +81,24 @@ class _Built:
         record(self.module, functools.partial(make_inputs, self.part.input, int(SIZES[0])), look, None)
         return found[0]
 
-    def parameters(self) -> dict[str, int]:
-        sizes = [parameter.numel() for parameter in self.module.parameters()]
-        own = [
-            sum(each.numel() for each in module.parameters(recurse=False)) for module in self.module.modules()
-        ]
-        return {
-            "total": sum(sizes),
-            "trainable": sum(each.numel() for each in self.module.parameters() if each.requires_grad),
-            "tensors": len(sizes),
-            "largest_tensor": max(sizes, default=0),
-            "largest_module": max(own, default=0),
-            "buffer_bytes": sum(each.numel() * each.element_size() for each in self.module.buffers()),
-        }
+
+def _parameters(modules: Sequence[nn.Module]) -> dict[str, int]:
+    """Return the numbers of parameters of all parts; those of one name are the same ones, and shared ones count once."""
+    named = {name: each for module in modules for name, each in module.named_parameters()}
+    buffers = {name: each for module in modules for name, each in module.named_buffers()}
+    sizes = [each.numel() for each in named.values()]
+    owners: dict[str, int] = {}
+    for name, each in named.items():
+        owner = name.rpartition(".")[0]
+        owners[owner] = owners.get(owner, 0) + each.numel()
+    return {
+        "total": sum(sizes),
+        "trainable": sum(each.numel() for each in named.values() if each.requires_grad),
+        "tensors": len(sizes),
+        "largest_tensor": max(sizes, default=0),
+        "largest_module": max(owners.values(), default=0),
+        "buffer_bytes": sum(each.numel() * each.element_size() for each in buffers.values()),
+    }
 
 
 def _build(part: Part, extra: Mapping[str, Any]) -> nn.Module:
