@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from advisor.documents import CompareAnswer, EstimateAnswer, RecommendAnswer
     from advisor.ranking import Objective
+    from advisor.service import Advisor
     from advisor.workload import Workload
 
 __version__ = "0.1.0"
@@ -27,7 +28,9 @@ def recommend(
     *,
     objective: Objective = "balanced",
     limit: int | None = 20,
+    cpu: str | None = None,
     catalog: Sequence[Path] = (),
+    allow_code: bool = False,
     **fields: object,
 ) -> RecommendAnswer:
     """Rank GPUs, and numbers of them, for a workload.
@@ -36,15 +39,17 @@ def recommend(
         workload: a workload, a mapping in its shape, the name of a shipped model, or the path of a YAML or JSON file.
         objective: ``balanced``, ``cost``, ``time``, ``energy`` or ``value``.
         limit: rows to return; None for all.
+        cpu: a processor to compare with, by id or name, or ``local``.
         catalog: folders whose entries add to the hardware catalog or override it.
+        allow_code: run the code of a model given as ``model.torch``.
         fields: fields of the workload that replace those of the document, such as ``method="lora"``.
 
     Raises:
         advisor.errors.InputError: the workload is wrong; says where.
     """
-    from advisor.service import open_advisor
-
-    return open_advisor(catalog).recommend(_workload(workload, fields), objective=objective, limit=limit)
+    return _advisor(catalog, allow_code).recommend(
+        _workload(workload, fields), objective=objective, limit=limit, cpu=cpu
+    )
 
 
 def estimate(
@@ -52,7 +57,9 @@ def estimate(
     *,
     gpus: Sequence[str],
     count: int | None = None,
+    cpu: str | None = None,
     catalog: Sequence[Path] = (),
+    allow_code: bool = False,
     **fields: object,
 ) -> EstimateAnswer:
     """Estimate memory, time and cost of a workload on the named GPUs; arguments as in :func:`recommend`.
@@ -60,9 +67,9 @@ def estimate(
     Raises:
         advisor.errors.InputError: the workload or a GPU's name is wrong.
     """
-    from advisor.service import open_advisor
-
-    return open_advisor(catalog).estimate(_workload(workload, fields), gpus=gpus, count=count)
+    return _advisor(catalog, allow_code).estimate(
+        _workload(workload, fields), gpus=gpus, count=count, cpu=cpu
+    )
 
 
 def compare(
@@ -70,7 +77,9 @@ def compare(
     *,
     gpus: Sequence[str],
     count: int | None = None,
+    cpu: str | None = None,
     catalog: Sequence[Path] = (),
+    allow_code: bool = False,
     **fields: object,
 ) -> CompareAnswer:
     """Estimate a workload on the named GPUs and relate each to the first; arguments as in :func:`recommend`.
@@ -78,9 +87,13 @@ def compare(
     Raises:
         advisor.errors.InputError: the workload or a GPU's name is wrong.
     """
-    from advisor.service import open_advisor
+    return _advisor(catalog, allow_code).compare(_workload(workload, fields), gpus=gpus, count=count, cpu=cpu)
 
-    return open_advisor(catalog).compare(_workload(workload, fields), gpus=gpus, count=count)
+
+def _advisor(catalog: Sequence[Path], allow_code: bool) -> Advisor:
+    from advisor.service import CodePolicy, open_advisor
+
+    return open_advisor(catalog, CodePolicy(allowed=lambda _: allow_code))
 
 
 def _workload(source: Workload | Mapping[str, Any] | str | Path, fields: Mapping[str, object]) -> Workload:

@@ -75,6 +75,8 @@ def time_spread(problem: Problem, candidate: Candidate, constants: Constants) ->
         spreads.append(extra.several_nodes)
     if problem.subject.experts:
         spreads.append(extra.mixture_of_experts)
+    if not problem.subject.heavy_trainer:
+        spreads.append(extra.network)
     if not problem.training:
         spreads.append(extra.inference)
     return combined(*spreads)

@@ -195,6 +195,8 @@ class IntervalConstants(Model):
     several_nodes: float = Field(ge=1)
     mixture_of_experts: float = Field(ge=1)
     inference: float = Field(ge=1)
+    network: float = Field(ge=1)
+    """Of a network by its operator table: convolutions differ more by library and version than matrix products."""
     source: str
 
 

@@ -181,7 +181,7 @@ def _rates(device: Device, precision: Precision, constants: Constants) -> tuple[
         own.kernel_us * 1e-6,
         own.launch_us * 1e-6,
         peak * 1e12,
-        float(precision == "fp32"),
+        float(precision == "fp32" and device.kind == "gpu"),
         *_units(device),
     )
 

@@ -1,7 +1,8 @@
 """Conformer (large) with a linear decoder.
 
 Source: Gulati et al. 2020 (arXiv:2005.08100), with the sizes of NVIDIA NeMo's Conformer-CTC large (18 layers).
-The CTC loss is replaced by the cross-entropy of a given alignment: its sums over alignments are small beside the encoder.
+The CTC loss is replaced by the cross-entropy of a given alignment: its sums over alignments are small beside the
+encoder.
 """
 
 from __future__ import annotations

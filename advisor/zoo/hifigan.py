@@ -8,8 +8,8 @@ Fourier basis, where real code calls an FFT.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import cast
 from itertools import pairwise
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -62,7 +62,7 @@ class Generator(nn.Module):
         x = self.first(mels)
         for enlarge, blocks in zip(self.enlarge, self.blocks, strict=True):
             x = enlarge(functional.leaky_relu(x, SLOPE))
-            first, second, third = (block(x) for block in cast(Iterable[nn.Module], blocks))
+            first, second, third = (block(x) for block in cast("Iterable[nn.Module]", blocks))
             x = (first + second + third) / 3
         return torch.tanh(self.last(functional.leaky_relu(x)))
 
