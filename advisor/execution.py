@@ -94,6 +94,8 @@ class KernelConstants(Model):
     splits: tuple[int, ...]
     prologue_depth: float
     """Length along K that a tile's start and end cost."""
+    convolution_prologue_depth: float
+    """The same in a convolution, whose tiles follow one another in one kernel."""
     split_overhead: float = Field(ge=0)
     """Share of the time that adding up the partial sums of a split along K costs."""
     attention_half_length: float
@@ -115,7 +117,7 @@ class TracedConstants(Model):
     """Operators of traced networks that transformers do not have, shared by all architectures."""
 
     wide_group: float = Field(gt=0)
-    """Channels of a group from which a grouped convolution on NHWC tensors finds no good kernel."""
+    """Channels of a group from which the weight gradient of a grouped convolution on NHWC tensors has no good kernel."""
     wide_group_rate: float = Field(gt=0, le=1)
     """Share of the rate of other grouped convolutions that it then reaches."""
 
@@ -123,6 +125,9 @@ class TracedConstants(Model):
     """Times that the tensors of a convolution on tensor cores are copied where they lie in NCHW."""
     compiled_pointwise: float = Field(gt=0, le=1)
     """Share of the traffic of pointwise operators that a compiler, or a tuned trainer's fused kernels, leave."""
+    batch_norm_forward: float = Field(ge=1)
+    batch_norm_backward: float = Field(ge=1)
+    """How much longer a batch norm takes in training than its traffic: its statistics come from two more kernels."""
     winograd: float = Field(ge=1, le=2.25)
     """How much faster than its multiplications a 3x3 convolution runs in fp32 (Lavin and Gray 2016: at most 2.25)."""
     source: str

@@ -84,7 +84,7 @@ class TorchModel(Model):
     checkpointed: Mapping[str, Any] | None = None
     """Arguments, beside ``args``, with which the factory returns the network with activation checkpointing."""
     mixes_precision: bool = False
-    """The network itself casts to half precision where it wants: autocast is not used, whatever the precision asked for."""
+    """The network itself casts to half precision where it wants: autocast is not used, whatever the precision is."""
     folder: str | None = None
     """Where the module is looked for first: the folder of the workload file, else the current one."""
 
@@ -223,7 +223,7 @@ class NetworkTable(Model):
     unit: str = "sample"
     """What one sample is, for people: image, sequence, utterance."""
     tokens_per_sample: Annotated[float, Field(gt=0)] | None = None
-    usual_batch: Annotated[int, Field(ge=1, le=10**6)] | None = None
+    usual_batch: Annotated[int, Field(ge=1, le=10**8)] | None = None
     """Samples of one step in published recipes, used where the workload names no batch."""
     parameters: Parameters
     loss: str

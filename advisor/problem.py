@@ -285,6 +285,8 @@ def _variant(
         cache_bytes=_cache_bytes(problem, compute_bytes),
         pointwise_share=constants.traced.compiled_pointwise if fused else 1.0,
         winograd=constants.traced.winograd,
+        batch_norm_forward=constants.traced.batch_norm_forward if problem.training else 1.0,
+        batch_norm_backward=constants.traced.batch_norm_backward,
         layout_copies=0.0 if channels_last else constants.traced.layout_copies,
         wide_group=constants.traced.wide_group if workload.memory_format == "nhwc" else math.inf,
         wide_group_rate=constants.traced.wide_group_rate,

@@ -61,7 +61,9 @@ def describe_network(table: NetworkTable, variant: Variant, *, training: bool) -
     own = table.origin.model.mixes_precision
     scale = 1.0 if trace.autocast or own else variant.compute_bytes / 4.0
     checkpoints = trace.checkpointed_saved_bytes is not None
-    operators = [each for row in trace.operators for each in _operators(row, variant, scale, checkpoints, own)]
+    operators = [
+        each for row in trace.operators for each in _operators(row, variant, scale, checkpoints, own)
+    ]
     held = table.parameters
     if training:
         operators += optimizer_step(held.trainable, variant.optimizer, variant.trainable_bytes)
@@ -98,9 +100,7 @@ def _bytes(quantity: Linear, scale: float) -> Affine:
     return Affine(quantity.fixed, quantity.per_sample) * scale
 
 
-def _operators(
-    row: Row, variant: Variant, scale: float, checkpoints: bool, own: bool
-) -> Iterator[Operator]:
+def _operators(row: Row, variant: Variant, scale: float, checkpoints: bool, own: bool) -> Iterator[Operator]:
     kind, phase = kind_of(row), phase_of(row)
     whole = Operator(
         name=row[0],
@@ -122,9 +122,19 @@ def _operators(
         return
     if kind is Kind.POINTWISE and variant.pointwise_share != 1.0:
         whole = replace(whole, bytes=whole.bytes * variant.pointwise_share)
+    if row[0].startswith("native_batch_norm"):
+        forward = phase is Phase.FORWARD
+        whole = replace(
+            whole,
+            bytes=whole.bytes * (variant.batch_norm_forward if forward else variant.batch_norm_backward),
+        )
     if kind is Kind.CONVOLUTION and row[0].endswith(" 3x3"):
         whole = replace(whole, vector_rate=variant.winograd)
-    if kind is Kind.GROUPED_CONVOLUTION and _group_channels(whole) > variant.wide_group:
+    if (
+        kind is Kind.GROUPED_CONVOLUTION
+        and "weight gradient" in row[0]
+        and _group_channels(whole) > variant.wide_group
+    ):
         whole = replace(whole, rate=variant.wide_group_rate)
     yield whole
     if kind in _CONVOLUTIONS and variant.layout_copies:

@@ -42,7 +42,9 @@ class Variant:
         pointwise_share: share of the traffic of a traced network's pointwise operators that a compiler leaves.
         layout_copies: times that a convolution's tensors are copied to change their layout (0 in NHWC).
         winograd: how much faster than its multiplications a 3x3 convolution runs on fp32 vector units.
-        wide_group: channels of a group from which grouped convolutions run at ``wide_group_rate`` (infinite: none).
+        batch_norm_forward: how much longer than its traffic a batch norm takes in training, forward and
+        batch_norm_backward: backward.
+        wide_group: channels of a group from which weight gradients run at ``wide_group_rate`` (infinite: none).
         wide_group_rate: share of the rate of other grouped convolutions.
         workspace_share: share of the largest convolution's tensors that its algorithm holds once more.
     """
@@ -64,6 +66,8 @@ class Variant:
     pointwise_share: float = 1.0
     layout_copies: float = 0.0
     winograd: float = 1.0
+    batch_norm_forward: float = 1.0
+    batch_norm_backward: float = 1.0
     wide_group: float = math.inf
     wide_group_rate: float = 1.0
     workspace_share: float = 0.0

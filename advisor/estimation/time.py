@@ -19,6 +19,8 @@ from advisor.operators import Floats, Integers, Kind, OperatorTable, Phase
 _PRODUCTS = (Kind.GEMM, Kind.BATCHED_GEMM, Kind.CONVOLUTION, Kind.GROUPED_CONVOLUTION, Kind.RECURRENT)
 
 
+_CONVOLUTIONS = (Kind.CONVOLUTION, Kind.GROUPED_CONVOLUTION)
+
 MATRIX_KINDS = (*_PRODUCTS, Kind.ATTENTION)
 """Kinds whose time is that of the matrix units where arithmetic bounds it."""
 
@@ -100,7 +102,7 @@ def _product_times(
             [
                 table.rows_fixed[rows], table.rows_per_sample[rows], table.inner_fixed[rows],
                 table.inner_per_sample[rows], table.batch_fixed[rows], table.batch_per_sample[rows],
-                table.columns[rows],
+                table.columns[rows], np.isin(table.kind[rows], _CONVOLUTIONS),
             ]
         ),
         axis=1, return_inverse=True,
@@ -109,12 +111,13 @@ def _product_times(
         shapes[first][:, None] + shapes[first + 1][:, None] * micro_batches[None, :] for first in (0, 2, 4)
     )
     n = shapes[6][:, None]
+    start = np.where(shapes[7][:, None] > 0, kernel.convolution_prologue_depth, kernel.prologue_depth)
     best = np.full((shapes.shape[1], len(distinct), len(micro_batches)), np.inf)
     for tile_rows, tile_columns, share in kernel.tiles:
         tiles = batch * np.ceil(m / tile_rows) * np.ceil(n / tile_columns)
         for split in kernel.splits:
             waves = np.ceil(tiles[:, None, :] * split / distinct[None, :, None])
-            depth = 2.0 * tile_rows * tile_columns * (k / split + kernel.prologue_depth) / share
+            depth = 2.0 * tile_rows * tile_columns * (k / split + start) / share
             best = np.minimum(best, waves * depth[:, None, :] * (1.0 + kernel.split_overhead * (split > 1)))
     work = best[shape_of]
     grouped = np.flatnonzero(table.kind[rows] == Kind.GROUPED_CONVOLUTION)

@@ -7,6 +7,7 @@ and their list; names on the command line restrict it to those; ``--check`` writ
 from __future__ import annotations
 
 import argparse
+import importlib.metadata
 import importlib.util
 import json
 import sys
@@ -22,6 +23,9 @@ from advisor.network import InputSpec, NetworkTable, Part, TorchModel
 from advisor.quantity import Model
 from advisor.render.json import render_operators
 from advisor.yaml_io import data_root, read_yaml, validate
+
+OWN = "advisor"
+"""Package of the definitions that are written here."""
 
 TOLERANCE = 0.03
 """By how much a traced count of parameters may differ from a published one, which is often rounded."""
@@ -70,7 +74,8 @@ class Entry(Model):
         """Package, version and factory, for people."""
         factory = self.factory or " + ".join(part.factory for part in self.parts)
         arguments = ", ".join(f"{key}={value}" for key, value in self.args.items())
-        return f"{self.package} {self.version}, {factory}" + (f" ({arguments})" if arguments else "")
+        place = factory if self.package == OWN else f"{self.package} {self.version}, {factory}"
+        return place + (f" ({arguments})" if arguments else "")
 
 
 def entries(path: Path) -> Iterator[Entry]:
@@ -90,7 +95,17 @@ def entries(path: Path) -> Iterator[Entry]:
 
 
 def build(entry: Entry) -> NetworkTable:
-    """Return the operator table of an entry; runs its definition in this process."""
+    """Return the operator table of an entry; runs its definition in this process.
+
+    Raises:
+        BuildError: another version of its package is installed, or the count of parameters is not the published one.
+        UntraceableError, ModuleError: the definition cannot be traced.
+    """
+    installed = entry.version if entry.package == OWN else importlib.metadata.version(entry.package)
+    if installed != entry.version:
+        raise BuildError(
+            "version", f"{entry.package} {installed} is installed, the manifest says {entry.version}"
+        )
     details = {
         "family": entry.family,
         "unit": entry.unit,

@@ -238,10 +238,10 @@ class SSD300(nn.Module):
 
     @staticmethod
     def _reduced(start: int, middle: int, end: int, shrinking: bool) -> nn.Sequential:
-        wide = {"padding": 1, "stride": 2} if shrinking else {}
+        padding, stride = (1, 2) if shrinking else (0, 1)
         layers: tuple[Any, ...] = (
             nn.Conv2d(start, middle, 1, bias=False), nn.BatchNorm2d(middle), nn.ReLU(inplace=True),
-            nn.Conv2d(middle, end, 3, bias=False, **wide), nn.BatchNorm2d(end), nn.ReLU(inplace=True),
+            nn.Conv2d(middle, end, 3, stride, padding, bias=False), nn.BatchNorm2d(end), nn.ReLU(inplace=True),
         )  # fmt: skip
         return nn.Sequential(*layers)
 

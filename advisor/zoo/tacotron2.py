@@ -1,7 +1,7 @@
 """Tacotron 2: text to mel spectrogram, teacher forced, with the decoder run frame by frame.
 
-Source: Shen et al. 2018 (arXiv:1712.05884), with the sizes of NVIDIA DeepLearningExamples. Every frame is run, so a trace
-has as many kernels as a real step; equal ones are one row of the table.
+Source: Shen et al. 2018 (arXiv:1712.05884), with the sizes of NVIDIA DeepLearningExamples. Every frame is run, so a
+trace has as many kernels as a real step; equal ones are one row of the table.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class LocationAttention(nn.Module):
 
 
 class Tacotron2(nn.Module):
-    """Convolutions and a bidirectional LSTM over text, two LSTM cells over frames, convolutions over the spectrogram."""
+    """Convolutions and a bidirectional LSTM over text, two LSTM cells over frames, convolutions over the result."""
 
     def __init__(self, symbols: int) -> None:
         super().__init__()

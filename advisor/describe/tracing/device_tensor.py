@@ -7,7 +7,7 @@ own autocast see a GPU, and every kernel is run on the meta device. Unlike torch
 from __future__ import annotations
 
 import weakref
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -72,13 +72,18 @@ class Memory:
         self.peak = 0
         self.counting = False
         self._sizes: dict[int, int] = {}
+        self._ignored: set[int] = set()
+
+    def ignore(self, tensors: Iterable[torch.Tensor]) -> None:
+        """Never count the storages of tensors that outlive the step, nor views of them: parameters and buffers."""
+        self._ignored.update(tensor.untyped_storage()._cdata for tensor in tensors)
 
     def hold(self, tensor: torch.Tensor) -> None:
         """Count the storage of a tensor until nothing refers to it any more."""
         storage = tensor.untyped_storage()
         key = storage._cdata
         size = storage.nbytes()
-        if not self.counting or key in self._sizes or size == 0:
+        if not self.counting or size == 0 or key in self._sizes or key in self._ignored:
             return
         self._sizes[key] = -(-size // BLOCK_BYTES) * BLOCK_BYTES
         self.live += self._sizes[key]

@@ -65,9 +65,9 @@ def works(function: Any, args: Any, kwargs: dict[str, Any], result: Any) -> Iter
     kind = _KINDS.get(name)
     if kind is None:
         kind = Kind.POINTWISE if torch.Tag.pointwise in function.tags else _kind_of(name)
-    moved = _traffic(args, kwargs, result) * _PASSES.get(name, 1.0)
+    moved = _traffic(args, kwargs, result) * _passes(name, args)
     if kind is Kind.EMBEDDING:
-        moved = _gathered(args, kwargs, result)
+        moved = _gathered(name, args, kwargs, result)
     yield Work(name, kind, 0.0, moved, launches=_LAUNCHES.get(name, 1.0))
 
 
@@ -128,6 +128,13 @@ _PASSES = {
 }  # fmt: skip
 """Norms over a batch or over whole channels read their input a second time: statistics first, then the result."""
 
+
+def _passes(name: str, args: Any) -> float:
+    """Return how often an operator moves its tensors; a batch norm with known statistics does so once."""
+    known = name == "native_batch_norm" and not args[5]
+    return 1.0 if known else _PASSES.get(name, 1.0)
+
+
 _LAUNCHES = {
     "native_batch_norm": 2.0, "native_batch_norm_backward": 2.0, "native_group_norm": 2.0,
     "native_group_norm_backward": 3.0, "native_layer_norm_backward": 2.0, "embedding_dense_backward": 4.0, "topk": 4.0,
@@ -135,14 +142,17 @@ _LAUNCHES = {
 }  # fmt: skip
 
 
-def _gathered(args: Any, kwargs: Any, result: Any) -> float:
+def _gathered(name: str, args: Any, kwargs: Any, result: Any) -> float:
     """Bytes of a look-up: indices, and what is read and written; never the whole table that is read from.
 
-    A scatter returns a tensor as large as its target, which is written once where it is new.
+    A scatter into a tensor in place reads and writes the places that its source goes to; one that returns a new tensor
+    writes all of that.
     """
     inputs, outputs = _tensors((args, kwargs)), _tensors(result)
     floats = [stored_bytes(tensor) for tensor in inputs if tensor.is_floating_point()]
     indices = sum(stored_bytes(tensor) for tensor in inputs if not tensor.is_floating_point())
+    if name.endswith("_"):
+        return indices + 3 * min(floats, default=0.0)
     written = sum(stored_bytes(tensor) for tensor in outputs)
     return indices + written + min([written, *floats])
 

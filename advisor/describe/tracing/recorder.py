@@ -88,6 +88,7 @@ def record(
     kernels = FusedKernels(simulation, recorder.add)
     for parameter in module.parameters():
         parameter.grad = None
+    memory.ignore((*module.parameters(), *module.buffers()))
     gc.collect()
     casts = Autocast(half)
 

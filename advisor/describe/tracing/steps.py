@@ -49,7 +49,7 @@ def trace(model: TorchModel, *, tasks: Sequence[str]) -> dict[str, Any]:
             built.part.loss is None and loss != "output" for built, loss in zip(parts, losses, strict=True)
         ),
         "traces": traces,
-        "torch": torch.__version__,
+        "torch": torch.__version__.partition("+")[0],
     }
 
 
@@ -83,8 +83,9 @@ class _Built:
 
 
 def _parameters(modules: Sequence[nn.Module]) -> dict[str, int]:
-    """Return the numbers of parameters of all parts; those of one name are the same ones, and shared ones count once."""
-    named = {name: each for module in modules for name, each in module.named_parameters()}
+    """Return the numbers of parameters of all parts; those of one name are one, and shared ones count once."""
+    every = [pair for module in modules for pair in module.named_parameters()]
+    named = dict(sorted(every, key=lambda pair: pair[1].requires_grad))
     buffers = {name: each for module in modules for name, each in module.named_buffers()}
     sizes = [each.numel() for each in named.values()]
     owners: dict[str, int] = {}
