@@ -117,7 +117,7 @@ class TracedConstants(Model):
     """Operators of traced networks that transformers do not have, shared by all architectures."""
 
     wide_group: float = Field(gt=0)
-    """Channels of a group from which the weight gradient of a grouped convolution on NHWC tensors has no good kernel."""
+    """Channels of a group from which weight gradients of grouped convolutions on NHWC tensors have no good kernel."""
     wide_group_rate: float = Field(gt=0, le=1)
     """Share of the rate of other grouped convolutions that it then reaches."""
 

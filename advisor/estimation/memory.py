@@ -62,7 +62,8 @@ def training_memory(
     """Return the memory of one training step.
 
     ZeRO-1 divides the optimizer's state and master copy, ZeRO-2 the gradients too, ZeRO-3 and FSDP the parameters too
-    (Rajbhandari et al. 2020, section 5); what they gather is a temporary. Pipeline stages hold a share of the layers
+    (Rajbhandari et al. 2020, section 5); what they gather is a temporary, and so are the buckets from which DDP reduces a
+    copy of the gradients (Li et al. 2020, section 4.2). Pipeline stages hold a share of the layers
     (one of them also the embedding or the head) and, under a one-forward-one-backward schedule, activations of as many
     micro-batches as there are stages, so the first stage keeps as much as the whole model would.
     """
@@ -106,6 +107,8 @@ def training_memory(
     if layout.count > 1:
         overhead = overhead + constants.collective_mib * 2**20
     gradients = trainable * precisions.gradient / gradient_shards
+    if layout.strategy == "ddp":
+        temporary = temporary + gradients
     optimizer = trainable * precisions.state / master_shards
     allocated = parameters + gradients + optimizer + activations + temporary
     return MemoryParts(
