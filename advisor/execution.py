@@ -128,6 +128,8 @@ class TracedConstants(Model):
     batch_norm_forward: float = Field(ge=1)
     batch_norm_backward: float = Field(ge=1)
     """How much longer a batch norm takes in training than its traffic: its statistics come from two more kernels."""
+    one_dimensional_rate: float = Field(gt=0, le=1)
+    """Share of the rate of other convolutions that those over sequences reach, which libraries tune less."""
     winograd: float = Field(ge=1, le=2.25)
     """How much faster than its multiplications a 3x3 convolution runs in fp32 (Lavin and Gray 2016: at most 2.25)."""
     source: str

@@ -252,7 +252,8 @@ def _launch_share(problem: Problem, software: SoftwareConstants) -> float:
     served = problem.subject.heavy_trainer and workload.effective_task == "inference"
     if workload.compile or served:
         return software.compiled_launch
-    return 1.0 if workload.software.trainer == "tuned" else software.common_launch
+    tuned = problem.subject.heavy_trainer and workload.software.trainer == "tuned"
+    return 1.0 if tuned else software.common_launch
 
 
 def _variant(
@@ -285,6 +286,7 @@ def _variant(
         cache_bytes=_cache_bytes(problem, compute_bytes),
         pointwise_share=constants.traced.compiled_pointwise if fused else 1.0,
         winograd=constants.traced.winograd,
+        one_dimensional_rate=constants.traced.one_dimensional_rate,
         batch_norm_forward=constants.traced.batch_norm_forward if problem.training else 1.0,
         batch_norm_backward=constants.traced.batch_norm_backward,
         layout_copies=0.0 if channels_last else constants.traced.layout_copies,

@@ -130,12 +130,14 @@ def _operators(row: Row, variant: Variant, scale: float, checkpoints: bool, own:
         )
     if kind is Kind.CONVOLUTION and row[0].endswith(" 3x3"):
         whole = replace(whole, vector_rate=variant.winograd)
+    if kind in _CONVOLUTIONS and "x" not in row[0].rpartition(" ")[2]:
+        whole = replace(whole, rate=variant.one_dimensional_rate)
     if (
         kind is Kind.GROUPED_CONVOLUTION
         and "weight gradient" in row[0]
         and _group_channels(whole) > variant.wide_group
     ):
-        whole = replace(whole, rate=variant.wide_group_rate)
+        whole = replace(whole, rate=whole.rate * variant.wide_group_rate)
     yield whole
     if kind in _CONVOLUTIONS and variant.layout_copies:
         yield replace(

@@ -42,6 +42,7 @@ class Variant:
         pointwise_share: share of the traffic of a traced network's pointwise operators that a compiler leaves.
         layout_copies: times that a convolution's tensors are copied to change their layout (0 in NHWC).
         winograd: how much faster than its multiplications a 3x3 convolution runs on fp32 vector units.
+        one_dimensional_rate: share of the rate of other convolutions that those over sequences reach.
         batch_norm_forward: how much longer than its traffic a batch norm takes in training, forward and
         batch_norm_backward: backward.
         wide_group: channels of a group from which weight gradients run at ``wide_group_rate`` (infinite: none).
@@ -66,6 +67,7 @@ class Variant:
     pointwise_share: float = 1.0
     layout_copies: float = 0.0
     winograd: float = 1.0
+    one_dimensional_rate: float = 1.0
     batch_norm_forward: float = 1.0
     batch_norm_backward: float = 1.0
     wide_group: float = math.inf
