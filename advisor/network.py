@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
 from advisor.operators import Kind, Phase
 from advisor.quantity import Model
@@ -17,6 +17,15 @@ CALLABLE = r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"
 NetworkTask = Literal["train", "inference"]
 
 LOSSES = ("cross-entropy", "mse", "output", "sum")
+
+
+def _known_loss(name: str) -> str:
+    if name not in LOSSES and ":" not in name:
+        raise ValueError(f"one of {', '.join(LOSSES)}, or package.module:callable; got {name}")
+    return name
+
+
+Loss = Annotated[str, AfterValidator(_known_loss)]
 
 
 class InputSpec(Model):
@@ -58,19 +67,11 @@ class Part(Model):
     factory: str = Field(pattern=CALLABLE)
     args: Mapping[str, Any] = {}
     input: InputSpec | None = None
-    loss: str | None = None
+    loss: Loss | None = None
     """One of cross-entropy, mse, output (the module returns its loss), sum, or ``package.module:callable`` that is
     called with the module's output; chosen from the output when left out."""
     weight: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the steps in which this part runs (a regularisation of every 16th step: 0.0625)."""
-
-    @model_validator(mode="after")
-    def _loss_is_known(self) -> Self:
-        if self.loss is not None and self.loss not in LOSSES and ":" not in self.loss:
-            raise ValueError(
-                f"loss is one of {', '.join(LOSSES)}, or package.module:callable; got {self.loss}"
-            )
-        return self
 
 
 class TorchModel(Model):
@@ -79,7 +80,7 @@ class TorchModel(Model):
     factory: str | None = Field(default=None, pattern=CALLABLE)
     args: Mapping[str, Any] = {}
     input: InputSpec | None = None
-    loss: str | None = None
+    loss: Loss | None = None
     parts: tuple[Part, ...] = ()
     checkpointed: Mapping[str, Any] | None = None
     """Arguments, beside ``args``, with which the factory returns the network with activation checkpointing."""

@@ -90,8 +90,8 @@ def unsupported(device: Device, precision: Precision) -> str | None:
 
 
 def half_precision(device: Device) -> Precision:
-    """Return the 16-bit format that the device computes in: bf16 where it has matrix units for it, else fp16."""
-    return "fp16" if unsupported(device, "bf16") else "bf16"
+    """Return the 16-bit format that the device computes in: bf16 on processors and matrix units for it, else fp16."""
+    return "fp16" if device.kind == "gpu" and unsupported(device, "bf16") else "bf16"
 
 
 def automatic_precision(device: Device, *, training: bool, mixed_only: bool) -> Precision:

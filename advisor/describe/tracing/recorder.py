@@ -119,7 +119,7 @@ def record(
                 recording.peak = float(memory.peak)
         except UntraceableError as error:
             raise UntraceableError(error.operator, f"{error.reason} (in {_innermost(stack)})") from error
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             raise ModuleError(_innermost(stack), error) from error
     return recording
 

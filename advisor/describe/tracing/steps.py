@@ -112,13 +112,13 @@ def _build(part: Part, extra: Mapping[str, Any]) -> nn.Module:
         factory = import_callable(part.factory)
     except ImportError as error:
         raise BuildError("model.torch.factory", f"{part.factory}: {error}") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BuildError("model.torch.factory", f"importing {part.factory} failed: {_said(error)}") from error
     arguments = {**part.args, **extra}
     try:
         with torch.device("meta"):
             module = factory(**arguments)
-    except Exception:  # noqa: BLE001 - whatever it was, it is raised again, or not, with real tensors
+    except (Exception, SystemExit):  # whatever it was, it is raised again, or not, with real tensors
         module = _built_for_real(factory, part, arguments)
     if not isinstance(module, nn.Module):
         raise BuildError(
@@ -130,7 +130,7 @@ def _build(part: Part, extra: Mapping[str, Any]) -> nn.Module:
 def _built_for_real(factory: Callable[..., Any], part: Part, arguments: Mapping[str, Any]) -> Any:
     try:
         return factory(**arguments)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise BuildError("model.torch.factory", f"{part.factory} raised {_said(error)}") from error
 
 
