@@ -303,7 +303,7 @@ def estimate_document(
         total_time_h=total,
         **(_generation(problem, candidate, constants) if problem.generates else {}),
         mfu=None
-        if problem.generates or flops == 0
+        if problem.generates or flops == 0 or problem.subject.steps is not None
         else min(1.0, flops * layout.tensor / (candidate.step_s * peak * candidate.count)),
         power_w=candidate.power_w,
         energy_kwh=None if total is None else total.scaled(candidate.power_w / 1000),

@@ -16,7 +16,7 @@ CALLABLE = r"^[A-Za-z_][\w.]*:[A-Za-z_][\w.]*$"
 
 NetworkTask = Literal["train", "inference"]
 
-LOSSES = ("cross-entropy", "mse", "output", "sum")
+LOSSES = ("cross-entropy", "token-cross-entropy", "mse", "output", "sum")
 
 
 def _known_loss(name: str) -> str:
@@ -66,10 +66,11 @@ class Part(Model):
 
     factory: str = Field(pattern=CALLABLE)
     args: Mapping[str, Any] = {}
-    input: InputSpec | None = None
+    input: InputSpec
     loss: Loss | None = None
-    """One of cross-entropy, mse, output (the module returns its loss), sum, or ``package.module:callable`` that is
-    called with the module's output; chosen from the output when left out."""
+    """One of cross-entropy (classes in dimension 1), token-cross-entropy (classes in the last), mse, output (the module
+    returns its loss), sum, or ``package.module:callable`` that is called with the module's output; chosen from the
+    output when left out."""
     weight: Annotated[float, Field(gt=0, le=1)] = 1.0
     """Share of the steps in which this part runs (a regularisation of every 16th step: 0.0625)."""
 
@@ -93,6 +94,8 @@ class TorchModel(Model):
     def _one_or_several(self) -> Self:
         if (self.factory is None) == (not self.parts):
             raise ValueError("give factory, or parts with a factory each")
+        if self.factory is not None and self.input is None:
+            raise ValueError("the input of one sample is not given; such as input: {shape: [3, 224, 224]}")
         if self.parts and (self.args or self.input is not None or self.loss is not None):
             raise ValueError("args, input and loss belong into each of parts")
         return self
@@ -100,7 +103,7 @@ class TorchModel(Model):
     @property
     def steps(self) -> tuple[Part, ...]:
         """The parts of one training step."""
-        if self.factory is None:
+        if self.factory is None or self.input is None:
             return self.parts
         return (Part(factory=self.factory, args=self.args, input=self.input, loss=self.loss),)
 
@@ -166,7 +169,7 @@ class Trace(Model):
     checkpointed_saved_bytes: Linear | None = None
     checkpointed_working_bytes: Linear | None = None
     """The same with activation checkpointing; null where the network has none."""
-    operators: tuple[Row, ...]
+    operators: tuple[Row, ...] = Field(min_length=1)
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
@@ -210,6 +213,10 @@ class Parameters(Model):
     def _adds_up(self) -> Self:
         if max(self.trainable, self.largest_tensor, self.largest_module) > self.total:
             raise ValueError("trainable, largest_tensor and largest_module are at most total")
+        if self.total > self.tensors * self.largest_tensor:
+            raise ValueError(
+                f"{self.tensors} tensors of at most {self.largest_tensor:,} are fewer than {self.total:,}"
+            )
         return self
 
 

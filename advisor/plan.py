@@ -23,7 +23,6 @@ SHARDED: tuple[Strategy, ...] = ("zero1", "zero2", "fsdp")
 COMPLEXITY_PENALTY = 1.03
 """A layout with tensor or pipeline parallelism must be this much faster than a plain one to be proposed."""
 
-LARGEST_MICRO_BATCH = 1024
 
 NEARLY_AS_FAST = 1.02
 """Of plans within this factor of the fastest, the one that needs the least memory is proposed."""
@@ -44,6 +43,7 @@ class Freedom:
     heads: int
     layers: int
     training: bool
+    largest_micro_batch: int = 1024
     splits_matrices: bool = True
     """Whether tensor and pipeline parallelism are among the choices; trainers of adapters shard data only."""
 
@@ -147,11 +147,12 @@ def micro_batches(freedom: Freedom) -> Floats:
         return np.array([float(freedom.micro_batch)])
     if not freedom.training:
         return np.array([float(freedom.global_batch)])
+    largest = min(freedom.global_batch, freedom.largest_micro_batch)
     if freedom.global_is_fixed:
-        share = range(1, min(freedom.global_batch, LARGEST_MICRO_BATCH) + 1)
-        return np.array([float(size) for size in share if freedom.global_batch % size == 0])
-    sizes = {float(2**power) for power in range(11) if 2**power <= freedom.global_batch}
-    return np.array(sorted(sizes | {float(min(freedom.global_batch, LARGEST_MICRO_BATCH))}))
+        share = np.arange(1, largest + 1)
+        return np.asarray(share[freedom.global_batch % share == 0], dtype=np.float64)
+    sizes = {float(2**power) for power in range(largest.bit_length())}
+    return np.array(sorted(sizes | {float(largest)}))
 
 
 class Search:

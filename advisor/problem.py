@@ -103,6 +103,7 @@ def problem_of(workload: Workload, subject: Subject) -> Problem:
         heads=subject.heads,
         layers=subject.layers,
         training=training,
+        largest_micro_batch=subject.largest_micro_batch,
         splits_matrices=workload.method == "full",
     )
     steps = subject.steps if workload.data.steps is None else float(workload.data.steps)
@@ -353,6 +354,8 @@ def _state_sizes(problem: Problem, compute_bytes: float) -> Callable[[Layout], P
     trainable = _trainable_bytes(problem, compute_bytes)
     optimizer = OPTIMIZERS[workload.optimizer]
     quantised = _quantised(problem)
+    # Autocast leaves weights as they are; trainers of adapters and servers load them in the compute format.
+    full = problem.training and workload.method == "full"
 
     def sizes(layout: Layout) -> Precisions:
         compact = is_compact(layout) or workload.software.trainer == "tuned"
@@ -367,7 +370,8 @@ def _state_sizes(problem: Problem, compute_bytes: float) -> Callable[[Layout], P
             compute=compute_bytes if copies else 0.0,
             gradient=gradient,
             state=optimizer.bytes_of_state(trainable),
-            frozen=compute_bytes,
+            frozen=trainable if full else compute_bytes,
+            gathered=compute_bytes,
             quantised=QUANTISED_BYTES[quantised] if quantised else compute_bytes,
             optimizer_temporary=trainable if optimizer.passes else 0.0,
         )

@@ -439,7 +439,11 @@ class Advisor:
             ExternalError: this machine's processor cannot be read.
         """
         local = name == LOCAL
-        device = self._cpu(local_cpu_name() if local else name)
+        device = (
+            self._cpu(local_cpu_name(), "this machine's processor is not in the catalog")
+            if local
+            else self._cpu(name)
+        )
         workload = problem.workload.model_copy(update={"precision": "auto", "sharding": "auto"})
         if problem.workload.effective_task == "inference" and problem.workload.precision in QUANTISED_BYTES:
             workload = problem.workload
@@ -456,14 +460,14 @@ class Advisor:
             )
         return Baseline(device, local, other, candidate)
 
-    def _cpu(self, name: str) -> Device:
+    def _cpu(self, name: str, unknown: str = "the catalog has no such processor") -> Device:
         cpus = [device.id for device in self.devices if device.kind == "cpu"]
         try:
             device = self._index.resolve(name)
         except InputError as error:
             raise InputError(
-                "the catalog has no such processor", field="cpu", value=name,
-                candidates=nearest_names(name, cpus), accepted="gpu-advisor gpus cpu lists them",
+                unknown, field="cpu", value=name, candidates=nearest_names(name, cpus),
+                accepted=f"--with-cpu ID, such as {cpus[0]}; gpu-advisor gpus cpu lists them",
             ) from error  # fmt: skip
         if device.kind != "cpu":
             raise InputError(

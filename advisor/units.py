@@ -55,7 +55,7 @@ def format_duration(hours: float | None) -> str:
     if seconds < 90:
         return f"{seconds:.3g} s"
     if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
+        return f"{seconds / 60:.3g} min"
     if hours < 72:
         return f"{hours:.1f} h"
     if hours < 24 * 730:

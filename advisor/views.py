@@ -132,7 +132,8 @@ def reasons(problem: Problem, row: Ranked, estimate: EstimateDocument) -> tuple[
         how += f", {plan.sharding.strategy} over {plan.sharding.data}"
     if plan.sharding.tensor * plan.sharding.pipeline > 1:
         how += f", tensor {plan.sharding.tensor}, pipeline {plan.sharding.pipeline}"
-    found.append(how)
+    if problem.subject.steps is None:
+        found.append(how)
     if row.way == "rent" and estimate.cost.rent_usd is not None:
         rate = estimate.cost.rent_usd_per_gpu_h
         found.append(

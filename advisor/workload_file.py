@@ -190,7 +190,7 @@ def build_workload(
         source: origin of ``data``, for errors.
         text: the document, to find lines.
         folder: what relative paths in the document are relative to.
-        file: the document's path; a bare Hugging Face config becomes the model itself.
+        file: the document's path; a bare Hugging Face config or operator table becomes the model itself.
         overrides: see :func:`read_workload`.
         options: see :func:`read_workload`.
         at: where ``data`` stands in a larger document.
@@ -204,6 +204,9 @@ def build_workload(
         data = {"model": {"name": data}}
     elif isinstance(data, dict) and "model" not in data and "model_type" in data and file:
         data = {"model": {"huggingface": file}}
+        folder, text = Path(), None
+    elif isinstance(data, dict) and str(data.get("schema", "")).startswith("gpu-advisor/table/") and file:
+        data = {"model": {"table": file}}
         folder, text = Path(), None
     if not isinstance(data, dict):
         raise InputError(

@@ -421,7 +421,14 @@ def test_consumer_cards_scale_worse_than_linked_ones() -> None:
 
 def sizes(**fields: float) -> Precisions:
     base = Precisions(
-        trainable=4, compute=0, gradient=4, state=8, frozen=2, quantised=2, optimizer_temporary=4
+        trainable=4,
+        compute=0,
+        gradient=4,
+        state=8,
+        frozen=2,
+        gathered=2.0,
+        quantised=2,
+        optimizer_temporary=4,
     )
     return replace(base, **fields)
 

@@ -150,7 +150,7 @@ def test_a_training_is_one_step_whose_quantities_do_not_grow_with_a_batch(learne
 def test_memory_of_a_training_needs_no_states():
     learner = Trees(rows=10_500_000, features=28, library="lightgbm", leaves=255, bins=63)
     description = describe_learner(learner, on_cpu=False, constants=CONSTANTS.learners)
-    single = Precisions(4, 0, 4, 8, 4, 0.5, 0)
+    single = Precisions(4, 0, 4, 8, 4, 4, 0.5, 0)
     parts = training_memory(description, single, Layout(1, "none"), np.ones(1), CONSTANTS.memory)
     assert parts.parameters == parts.gradients == parts.optimizer == 0
     # microsoft/LightGBM docs/GPU-Performance.rst: 0.597 GiB with the context.

@@ -469,7 +469,7 @@ def test_dimensions_and_a_name_give_the_same_numbers(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "field"),
     [
-        ({"torch": {"factory": "timm:create_model"}}, "model.torch.factory"),
+        ({"torch": {"factory": "timm:create_model", "input": {"shape": [3, 8, 8]}}}, "model.torch.factory"),
         ({"trees": {"rows": 10}}, "model.trees.features"),
     ],
 )

@@ -132,7 +132,7 @@ def test_code_that_hangs_is_ended(folder: Path, capsys: pytest.CaptureFixture[st
         ({"input": {"shape": [3], "value": 2}}, "exactly one"),
         ({"input": {"shape": [0]}}, "shape"),
         ({"loss": "hinge"}, "cross-entropy"),
-        ({"parts": [{"factory": "mine:build"}]}, "factory"),
+        ({"parts": [{"factory": "mine:build"}]}, "input: the field is missing"),
     ],
 )
 def test_a_wrong_document_is_refused_before_anything_runs(

@@ -35,6 +35,10 @@ ENCODER_SAMPLES = 256
 LONGEST_DEFAULT = {"train": 4096, "finetune": 2048, "inference": 2048}
 """Sequence length assumed when the user names none, where the model allows as much."""
 
+LARGEST_MICRO_BATCH = 1024
+MANY_SMALL_SAMPLES = 2**20
+"""The largest micro-batches that are tried: of sequences and images, and of samples that hardly need memory."""
+
 NETWORK_PRECISIONS = ("auto", "fp32", "tf32", "fp16", "bf16")
 
 Pass = Literal["train", "prefill", "decode"]
@@ -96,6 +100,10 @@ class Subject(Protocol):
     @property
     def can_checkpoint(self) -> bool:
         """Whether training can recompute activations."""
+
+    @property
+    def largest_micro_batch(self) -> int:
+        """The most samples that one forward pass is tried with."""
 
     @property
     def heavy_trainer(self) -> bool:
@@ -175,6 +183,7 @@ class TransformerSubject(_Network):
     has_attention = True
     can_checkpoint = True
     heavy_trainer = True
+    largest_micro_batch = LARGEST_MICRO_BATCH
 
     @property
     def heads(self) -> int:
@@ -334,6 +343,20 @@ class NetworkSubject(_Network):
         """Whether the table says how many tokens a sample has."""
         return self.table.tokens_per_sample is not None
 
+    @property
+    def largest_micro_batch(self) -> int:
+        """Beyond the usual where the table names a larger usual batch."""
+        return max(
+            LARGEST_MICRO_BATCH,
+            2 * (self.table.usual_batch or 0),
+            MANY_SMALL_SAMPLES if self._is_small else 0,
+        )
+
+    @property
+    def _is_small(self) -> bool:
+        """Whether a sample keeps less than a tenth of a MiB."""
+        return all(trace.saved_bytes.per_sample < 2**20 / 10 for trace in self.table.traces)
+
     @cached_property
     def has_attention(self) -> bool:
         """Whether it was traced with fused attention."""
@@ -436,6 +459,7 @@ class LearnerSubject:
     heavy_trainer = False
     only_precision: Precision = "fp32"
     steps = 1.0
+    largest_micro_batch = 1
 
     @property
     def name(self) -> str:

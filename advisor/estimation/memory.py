@@ -16,7 +16,8 @@ class Precisions:
     """Bytes of one element of each kind of state.
 
     ``trainable`` is the persistent copy that the optimizer updates, ``compute`` an extra copy in the compute format
-    (0 where there is none), ``gradient`` a gradient, ``state`` all optimizer moments.
+    (0 where there is none), ``gradient`` a gradient, ``state`` all optimizer moments, ``gathered`` a parameter that
+    sharded training collects for one layer.
     """
 
     trainable: float
@@ -24,6 +25,7 @@ class Precisions:
     gradient: float
     state: float
     frozen: float
+    gathered: float
     quantised: float
     optimizer_temporary: float
     """Bytes of optimizer temporaries for one trainable element."""
@@ -62,10 +64,10 @@ def training_memory(
     """Return the memory of one training step.
 
     ZeRO-1 divides the optimizer's state and master copy, ZeRO-2 the gradients too, ZeRO-3 and FSDP the parameters too
-    (Rajbhandari et al. 2020, section 5); what they gather is a temporary, and so are the buckets from which DDP reduces a
-    copy of the gradients (Li et al. 2020, section 4.2). Pipeline stages hold a share of the layers
-    (one of them also the embedding or the head) and, under a one-forward-one-backward schedule, activations of as many
-    micro-batches as there are stages, so the first stage keeps as much as the whole model would.
+    (Rajbhandari et al. 2020, section 5); what they gather is a temporary, and so are the buckets from which DDP reduces
+    a copy of the gradients (Li et al. 2020, section 4.2). Pipeline stages hold a share of the layers (one of them
+    also the embedding or the head) and, under a one-forward-one-backward schedule, activations of as many micro-
+    batches as there are stages, so the first stage keeps as much as the whole model would.
     """
     held = description.states
     strategy, shards, stages = layout.strategy, layout.shards, layout.pipeline
@@ -91,7 +93,7 @@ def training_memory(
     gathered = 0.0
     if sharded:
         share = held.trainable / (held.trainable + held.frozen + held.frozen_quantised)
-        gathered = held.largest_unit * (2 * precisions.frozen + share * precisions.gradient)
+        gathered = held.largest_unit * (2 * precisions.gathered + share * precisions.gradient)
     optimizer_peak = precisions.optimizer_temporary * trainable / master_shards
 
     micro = micro_batches[:, None]

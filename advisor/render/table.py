@@ -225,7 +225,7 @@ def _recommend(writer: _Writer, answer: RecommendAnswer) -> None:
             *((item.label, words.pick(item)) for item in answer.picks),
         ]
         if answer.cpu is not None:
-            named.append(("on a CPU", words.cpu(answer.cpu)))
+            named.append(("on a CPU", words.cpu(answer.cpu, rows[0])))
         longest = max(len(label) for label, _ in named)
         for label, text in named:
             writer.labelled(label, text, indent=0, column=longest)
@@ -276,7 +276,7 @@ def _top_pick(writer: _Writer, top: RecommendationDocument) -> None:
 def _speed(writer: _Writer, estimate: EstimateDocument) -> None:
     rows = (
         ("time", words.hours(estimate.total_time_h)),
-        ("step", words.seconds(estimate.step_time_s)),
+        ("step", words.UNKNOWN if words.is_one_step(estimate) else words.seconds(estimate.step_time_s)),
         ("throughput", words.rate(estimate.tokens_per_s, "tokens/s")),
         ("samples", words.rate(estimate.samples_per_s, "samples/s")),
         ("first token", words.seconds(estimate.time_to_first_token_s)),

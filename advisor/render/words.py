@@ -145,13 +145,26 @@ def rate(quantity: Quantity | None, unit: str) -> str:
     return interval(quantity, lambda value: f"{format_count(value)} {unit}")
 
 
-def cpu(document: CpuDocument) -> str:
-    """Return how long the same workload takes on a processor."""
+def is_one_step(estimate: EstimateDocument) -> bool:
+    """Return whether the whole job is one step, as the training of a learner that is no network is."""
+    total, step = estimate.total_time_h, estimate.step_time_s
+    return (
+        total is not None and step is not None and abs(total.value * HOUR_S - step.value) < 1e-9 * step.value
+    )
+
+
+def cpu(document: CpuDocument, first: EstimateDocument | None = None) -> str:
+    """Return how long the same workload takes on a processor, and how much faster the first answer is."""
     if document.reason is not None:
         return f"{plain(document.name)}: {plain(document.reason)}"
     took = hours(document.total_time_h)
     took = f"{took} for the job" if took != UNKNOWN else f"{seconds(document.step_time_s)} a step"
-    return f"{plain(document.name)} in {document.precision}: {took}"
+    faster = (
+        ""
+        if first is None or first.speedup_over_cpu is None
+        else f"; #1 is {speed_up(first.speedup_over_cpu)} as fast"
+    )
+    return f"{plain(document.name)} in {document.precision}: {took}{faster}"
 
 
 def speed_up(quantity: Quantity | None) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import torch
@@ -48,7 +48,7 @@ def import_callable(name: str) -> Callable[..., Any]:
             raise ImportError(f"module {module_name} has no {path}")
         found = getattr(found, part)
     if not callable(found):
-        raise ImportError(f"{name} is not callable")
+        raise ImportError("this is not callable")
     return found
 
 
@@ -61,18 +61,20 @@ def loss_function(name: str) -> Callable[[Any], torch.Tensor]:
 
 
 def chosen_loss(output: Any) -> str:
-    """Return the loss that fits an output: its own, a classifier's, or the squared error."""
+    """Return the loss that fits an output: its own, a classifier's, a language model's, or the squared error."""
     if _own_loss(output) is not None:
         return "output"
     first = next(_floats(output), None)
     if first is not None and first.dim() == 2 and first.shape[1] > 1:
         return "cross-entropy"
+    if first is not None and first.dim() == 3:
+        return "token-cross-entropy"
     return "mse"
 
 
 def _own_loss(output: Any) -> list[torch.Tensor] | None:
-    """Return the losses that an output carries: ``.loss``, a scalar, or nothing but scalars."""
-    named = getattr(output, "loss", None)
+    """Return the losses that an output carries: one named ``loss``, a scalar, or nothing but scalars."""
+    named = output.get("loss") if isinstance(output, Mapping) else getattr(output, "loss", None)
     if isinstance(named, torch.Tensor):
         return [named]
     tensors = [leaf for leaf in pytree.tree_leaves(output) if isinstance(leaf, torch.Tensor)]
@@ -89,9 +91,16 @@ def _floats(output: Any) -> Iterator[torch.Tensor]:
 def _cross_entropy(output: Any) -> torch.Tensor:
     found = []
     for logits in _floats(output):
+        if logits.dim() < 2:
+            continue
         target = torch.empty((logits.shape[0], *logits.shape[2:]), dtype=torch.int64, device="meta")
         found.append(nn.functional.cross_entropy(logits, target))
     return _total(found)
+
+
+def _token_cross_entropy(output: Any) -> torch.Tensor:
+    logits = next(each for each in _floats(output) if each.dim() >= 2)
+    return _cross_entropy(logits.flatten(0, -2))
 
 
 def _squared_error(output: Any) -> torch.Tensor:
@@ -124,6 +133,7 @@ def _total(losses: Iterable[torch.Tensor]) -> torch.Tensor:
 
 _LOSSES: dict[str, Callable[[Any], torch.Tensor]] = {
     "cross-entropy": _cross_entropy,
+    "token-cross-entropy": _token_cross_entropy,
     "mse": _squared_error,
     "sum": _sum,
     "output": _scalars_of,

@@ -61,8 +61,6 @@ class _Built:
         self.module = onto_device(_build(part, extra))
 
     def run(self, loss: str | None, size: float, half: torch.dtype | None) -> Recording:
-        if self.part.input is None:
-            raise BuildError("model.torch.input", "the input is not given; such as {shape: [3, 224, 224]}")
         self.module.train(loss is not None)
         inputs = functools.partial(make_inputs, self.part.input, int(size))
         return record(self.module, inputs, None if loss is None else _loss(loss), half)
@@ -75,8 +73,6 @@ class _Built:
             found.append(chosen_loss(output))
             return loss_function(found[0])(output)
 
-        if self.part.input is None:
-            raise BuildError("model.torch.input", "the input is not given; such as {shape: [3, 224, 224]}")
         self.module.train()
         record(self.module, functools.partial(make_inputs, self.part.input, int(SIZES[0])), look, None)
         return found[0]
@@ -118,7 +114,7 @@ def _build(part: Part, extra: Mapping[str, Any]) -> nn.Module:
     try:
         with torch.device("meta"):
             module = factory(**arguments)
-    except (Exception, SystemExit):  # whatever it was, it is raised again, or not, with real tensors
+    except (Exception, SystemExit):  # noqa: BLE001 - whatever it was, it is raised again, or not, with real tensors
         module = _built_for_real(factory, part, arguments)
     if not isinstance(module, nn.Module):
         raise BuildError(
