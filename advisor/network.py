@@ -116,7 +116,8 @@ class Linear(Model):
 
 
 COLUMNS = (
-    "operator", "kind", "phase", "repeat", "launches", "flops", "flops_per_sample", "bytes", "bytes_per_sample",
+    "operator", "kind", "phase", "repeat", "launches", "launches_per_sample", "flops", "flops_per_sample",
+    "bytes", "bytes_per_sample",
     "rows", "rows_per_sample", "columns", "inner", "inner_per_sample", "batch", "batch_per_sample", "full_precision",
 )  # fmt: skip
 """What each number of a row is: quantities without ``_per_sample`` are the part that the batch does not change."""
@@ -139,7 +140,7 @@ Row = tuple[
     Annotated[str, Field(max_length=80)],
     Annotated[str, _named(_KINDS)], Annotated[str, _named(_PHASES)],
     Annotated[float, Field(gt=0, le=1e9)], Size,
-    Size, Size, Size, Size, Size, Size, Size, Size, Size, Size, Size, bool,
+    Size, Size, Size, Size, Size, Size, Size, Size, Size, Size, Size, Size, bool,
 ]  # fmt: skip
 """One operator, in the order of :data:`COLUMNS`."""
 
@@ -174,11 +175,11 @@ class Trace(Model):
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
         for row in self.operators:
-            flops = row[5] + row[6]
+            flops = row[6] + row[7]
             if kind_of(row) not in (Kind.GEMM, Kind.BATCHED_GEMM, Kind.CONVOLUTION) or flops == 0:
                 continue
-            growing = sum(part > 0 for part in (row[10], row[13], row[15]))
-            shape = 2 * (row[9] + row[10]) * row[11] * (row[12] + row[13]) * (row[14] + row[15])
+            growing = sum(part > 0 for part in (row[11], row[14], row[16]))
+            shape = 2 * (row[10] + row[11]) * row[12] * (row[13] + row[14]) * (row[15] + row[16])
             if growing <= 1 and not 0.9 < shape / flops < 1.1:
                 raise ValueError(
                     f"{row[0]}: FLOPs of one sample {flops:g} are not 2 x rows x columns x inner x batch = {shape:g}"

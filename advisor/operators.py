@@ -100,6 +100,7 @@ class Operator:
     inner: Affine = Affine()
     batch: Affine = Affine(1.0)
     launches: float = 1.0
+    launches_per_sample: float = 0.0
     seconds: float = 0.0
     rate: float = 1.0
     vector_rate: float = 1.0
@@ -112,8 +113,8 @@ class OperatorTable:
     """The rows of one micro-batch (and of the optimizer step) as columns; all arrays have shape [rows].
 
     Units: ``flops`` operations, ``bytes`` device-memory traffic in bytes, ``rows`` x ``columns`` x ``inner`` the
-    matrix shape (M, N, K) of each of ``batch`` products, ``launches`` kernels started for one of ``repeat``, and
-    ``seconds`` that the device waits beside (see :class:`Operator` for the meaning of a histogram's shape).
+    matrix shape (M, N, K) of each of ``batch`` products, ``launches`` kernels started for one of
+    ``repeat`` (and ``launches_per_sample`` where something loops over the samples), and ``seconds`` that the device waits beside (see :class:`Operator` for the meaning of a histogram's shape).
     ``full_precision`` marks matrix products that run in fp32 whatever the precision of the plan.
     """
 
@@ -123,6 +124,7 @@ class OperatorTable:
     recompute: Integers
     repeat: Floats
     launches: Floats
+    launches_per_sample: Floats
     seconds: Floats
     rate: Floats
     vector_rate: Floats
@@ -157,6 +159,7 @@ class OperatorTable:
             recompute=integers(item.recompute for item in items),
             repeat=column(item.repeat for item in items),
             launches=column(item.launches for item in items),
+            launches_per_sample=column(item.launches_per_sample for item in items),
             seconds=column(item.seconds for item in items),
             rate=column(item.rate for item in items),
             vector_rate=column(item.vector_rate for item in items),

@@ -73,7 +73,7 @@ def test_a_backward_pass_does_about_twice_the_forward() -> None:
         trace = load_network(ROOT, name).trace("train", autocast=False)
         assert trace is not None
         work = {
-            phase: sum(row[3] * row[6] for row in trace.operators if row[2] == phase)
+            phase: sum(row[3] * row[7] for row in trace.operators if row[2] == phase)
             for phase in ("forward", "backward")
         }
         assert 1.9 < work["backward"] / work["forward"] <= 2.0

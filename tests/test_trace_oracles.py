@@ -247,7 +247,7 @@ def test_other_batches_lie_on_the_line() -> None:
         found = recorded(on_meta(build), shape, batch=batch)
         line = traced["saved_bytes"]
         assert line["fixed"] + line["per_sample"] * batch == pytest.approx(found.saved, rel=0.01)
-        total = sum(row[3] * (row[7] + row[8] * batch) for row in traced["operators"])
+        total = sum(row[3] * (row[8] + row[9] * batch) for row in traced["operators"])
         assert total == pytest.approx(sum(work.repeat * work.bytes for _, work in found.works), rel=0.001)
 
 
@@ -270,3 +270,28 @@ def tied() -> nn.Module:
     head = nn.Linear(16, 100, bias=False)
     head.weight = table.weight
     return nn.Sequential(table, head)
+
+
+class EachImage(nn.Module):
+    """Takes a list with an image for each sample, as detectors do."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.resize = nn.Conv2d(3, 3, 3, padding=1)
+        self.head = nn.Linear(3, 2)
+
+    def forward(self, images: list[torch.Tensor]) -> torch.Tensor:
+        found: torch.Tensor = self.head(
+            torch.stack([self.resize(image[None])[0] for image in images]).mean((2, 3))
+        )
+        return found
+
+
+def test_a_loop_over_samples_starts_kernels_for_each() -> None:
+    spec = InputSpec(args=(InputSpec(list=InputSpec(shape=(3, 32, 32))),))
+    model = TorchModel(factory="tests.test_trace_oracles:EachImage", input=spec, loss="sum")
+    traced = trace(model, tasks=("train",))["traces"][0]
+    loops = [row for row in traced["operators"] if row[0] == "convolution 3x3" and row[2] == "forward"]
+    assert [(row[3], row[4], row[5], row[7]) for row in loops] == [(1, 0, 1, 2 * 32 * 32 * 3 * 27)]
+    batched = [row for row in traced["operators"] if row[0] == "addmm"]
+    assert [(row[4], row[5]) for row in batched] == [(1, 0)]

@@ -108,13 +108,14 @@ def _operators(row: Row, variant: Variant, scale: float, checkpoints: bool, own:
         phase=phase,
         repeat=row[3],
         launches=row[4],
-        flops=Affine(row[5], row[6]),
-        bytes=Affine(row[7], row[8]) * scale,
-        rows=Affine(row[9], row[10]),
-        columns=row[11],
-        inner=Affine(row[12], row[13]),
-        batch=Affine(row[14], row[15]),
-        full_precision=(variant.autocast or own) and row[16],
+        launches_per_sample=row[5],
+        flops=Affine(row[6], row[7]),
+        bytes=Affine(row[8], row[9]) * scale,
+        rows=Affine(row[10], row[11]),
+        columns=row[12],
+        inner=Affine(row[13], row[14]),
+        batch=Affine(row[15], row[16]),
+        full_precision=(variant.autocast or own) and row[17],
         recompute=Recompute.FULL if checkpoints and phase is Phase.FORWARD else Recompute.NEVER,
     )
     if kind is Kind.ATTENTION and variant.attention == "eager":
@@ -185,5 +186,5 @@ def _scores(trace: Trace, variant: Variant, scale: float) -> Affine:
         return total
     for row in trace.operators:
         if kind_of(row) is Kind.ATTENTION and phase_of(row) is Phase.FORWARD:
-            total = total + Affine(row[14], row[15]) * (row[9] * row[11] * 4.0 * scale * row[3] * 2)
+            total = total + Affine(row[15], row[16]) * (row[10] * row[12] * 4.0 * scale * row[3] * 2)
     return total

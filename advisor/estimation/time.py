@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from advisor.estimation.devices import DeviceRates
-from advisor.execution import CHECKPOINTING, KernelConstants
+from advisor.execution import KernelConstants
 from advisor.operators import Floats, Integers, Kind, OperatorTable, Phase
 
 _PRODUCTS = (Kind.GEMM, Kind.BATCHED_GEMM, Kind.CONVOLUTION, Kind.GROUPED_CONVOLUTION, Kind.RECURRENT)
@@ -51,8 +51,14 @@ def row_times(
     kernels = np.maximum(
         memory_times(table, rates, micro_batches, kernel), _busy_times(table, rates, micro_batches, kernel)
     )
-    starts = (table.repeat * table.launches)[:, None] * rates.kernel_s[None, :]
-    return np.asarray(kernels + (starts + (table.repeat * table.seconds)[:, None])[:, :, None])
+    starts = _launches(table, micro_batches)[:, None, :] * rates.kernel_s[None, :, None]
+    return np.asarray(kernels + starts + (table.repeat * table.seconds)[:, None, None])
+
+
+def _launches(table: OperatorTable, micro_batches: Floats) -> Floats:
+    """Return the kernels that all of each row start, shape [R, M]."""
+    each = table.launches[:, None] + table.launches_per_sample[:, None] * micro_batches[None, :]
+    return np.asarray(table.repeat[:, None] * each)
 
 
 def memory_times(
@@ -189,7 +195,7 @@ def step_times(
         launch_share: share of the host's eager launch time that remains (compilers and graphs save most of it).
     """
     seconds = row_times(table, rates, micro_batches, kernel)
-    host = (table.repeat * table.launches)[:, None] * rates.launch_s[None, :] * launch_share
+    host = _launches(table, micro_batches)[:, None, :] * rates.launch_s[None, :, None] * launch_share
 
     def total(chosen: np.ndarray, values: Floats) -> Floats:
         return np.asarray(values[chosen].sum(axis=0))
@@ -205,10 +211,7 @@ def step_times(
         device_recompute=np.stack([total(chosen, seconds) for chosen in again], axis=-1),
         matrix=total(step & np.isin(table.kind, MATRIX_KINDS), seconds),
         device_optimizer=total(optimizer, seconds)[:, 0] if len(micro_batches) else np.zeros(micro_shape[0]),
-        host=np.broadcast_to(total(step, host)[:, None], micro_shape),
-        host_recompute=np.broadcast_to(
-            np.stack([total(chosen, host) for chosen in again], axis=-1)[:, None, :],
-            (*micro_shape, len(CHECKPOINTING)),
-        ),
-        host_optimizer=total(optimizer, host),
+        host=total(step, host),
+        host_recompute=np.stack([total(chosen, host) for chosen in again], axis=-1),
+        host_optimizer=total(optimizer, host)[:, 0] if len(micro_batches) else np.zeros(micro_shape[0]),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from advisor.describe.tracing.device_tensor import UntraceableError
@@ -39,18 +40,47 @@ def rows(small: Recording, large: Recording, sizes: Pair, weight: float) -> list
     Raises:
         UntraceableError: the step runs other operators at another batch size.
     """
-    if len(small.works) != len(large.works):
+    looped, first_works, second_works = _loops(small, large, sizes, weight)
+    if len(first_works) != len(second_works):
         raise UntraceableError(
             "the step",
-            f"it starts {len(small.works)} kernels with {sizes[0]:g} samples and {len(large.works)} with {sizes[1]:g}: "
-            "something loops over the samples of a batch",
+            f"it starts {len(small.works)} kernels with {sizes[0]:g} samples and {len(large.works)} with {sizes[1]:g}, "
+            "and more than a loop over the samples is the reason",
         )
-    found = []
-    for (phase, first), (other, second) in zip(small.works, large.works, strict=True):
+    found = list(looped)
+    for (phase, first), (other, second) in zip(first_works, second_works, strict=True):
         if (phase, first.name, first.kind) != (other, second.name, second.kind):
             raise UntraceableError(first.name, f"with another batch size {second.name} runs in its place")
         found.append(_row(phase, first, second, sizes, weight))
     return found
+
+
+def _loops(
+    small: Recording, large: Recording, sizes: Pair, weight: float
+) -> tuple[list[Row], list[tuple[Phase, Work]], list[tuple[Phase, Work]]]:
+    """Return rows for kernels that are started once for each sample, and the other kernels of both recordings.
+
+    They are alike at both batch sizes, and the larger batch has more of them.
+    """
+    if len(small.works) == len(large.works):
+        return [], small.works, large.works
+    few, many = Counter(small.works), Counter(large.works)
+    more = {
+        each: (many[each] - count) / (sizes[1] - sizes[0])
+        for each, count in few.items()
+        if many[each] > count
+    }
+    looped = []
+    for (phase, work), each in more.items():
+        looped.append(
+            (
+                work.name, work.kind.label, phase.name.lower(), _number(each * work.repeat * weight), 0.0,
+                _number(work.launches), 0.0, _number(work.flops), 0.0, _number(work.bytes), _number(work.rows), 0.0,
+                _number(work.columns), _number(work.inner), 0.0, 0.0, _number(work.batch), work.full_precision,
+            )
+        )  # fmt: skip
+    first, second = ([each for each in recording.works if each not in more] for recording in (small, large))
+    return looped, first, second
 
 
 def merged(found: Iterable[Row]) -> tuple[Row, ...]:
@@ -71,7 +101,7 @@ def _row(phase: Phase, first: Work, second: Work, sizes: Pair, weight: float) ->
     ]
     flops, moved, tall, inner, batch = ((_number(a), _number(b)) for a, b in pairs)
     return (
-        first.name, first.kind.label, phase.name.lower(), _number(first.repeat * weight), _number(first.launches),
+        first.name, first.kind.label, phase.name.lower(), _number(first.repeat * weight), _number(first.launches), 0.0,
         *flops, *moved, *tall, _number(second.columns), *inner, *batch, first.full_precision,
     )  # fmt: skip
 
