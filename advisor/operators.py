@@ -113,8 +113,9 @@ class OperatorTable:
     """The rows of one micro-batch (and of the optimizer step) as columns; all arrays have shape [rows].
 
     Units: ``flops`` operations, ``bytes`` device-memory traffic in bytes, ``rows`` x ``columns`` x ``inner`` the
-    matrix shape (M, N, K) of each of ``batch`` products, ``launches`` kernels started for one of
-    ``repeat`` (and ``launches_per_sample`` where something loops over the samples), and ``seconds`` that the device waits beside (see :class:`Operator` for the meaning of a histogram's shape).
+    matrix shape (M, N, K) of each of ``batch`` products, ``launches`` kernels started for one of ``repeat``, with
+    ``launches_per_sample`` where something loops over the samples, and ``seconds`` that the device waits beside (see
+    :class:`Operator` for the meaning of a histogram's shape).
     ``full_precision`` marks matrix products that run in fp32 whatever the precision of the plan.
     """
 
