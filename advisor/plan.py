@@ -5,7 +5,7 @@ Everything is evaluated as arrays of shape [devices, micro-batches, checkpointin
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,8 +20,9 @@ from advisor.operators import Description, Floats
 from advisor.workload import Checkpointing, Parallelism
 
 SHARDED: tuple[Strategy, ...] = ("zero1", "zero2", "fsdp")
-COMPLEXITY_PENALTY = 1.03
-"""A layout with tensor or pipeline parallelism must be this much faster than a plain one to be proposed."""
+BURDENS: Mapping[Strategy, float] = {"none": 1.0, "ddp": 1.0, "zero1": 1.02, "zero2": 1.03, "fsdp": 1.04}
+SPLIT_BURDEN = 1.03
+"""A strategy must be this much faster than a simpler one to be proposed; tensor and pipeline parallelism once more."""
 
 
 NEARLY_AS_FAST = 1.02
@@ -215,7 +216,7 @@ class Search:
             if len(usable) == 1 or fitting[:, number].any():
                 steps[:, number] = self._step(layout, accumulation)
         samples = np.stack([self._samples(layout, accumulation) for layout, accumulation in usable])
-        penalty = np.where(simple, 1.0, COMPLEXITY_PENALTY)
+        penalty = np.array([burden(layout) for layout, _ in usable])
         per_sample = steps / samples[None, :, :, None] * penalty[None, :, None, None]
         flat = np.where(fitting, per_sample, np.inf).reshape(size, -1)
         fits = np.asarray(np.isfinite(flat).any(axis=1))
@@ -393,6 +394,12 @@ class Search:
         if layout.pipeline > 1:
             seconds = seconds + (layout.pipeline - 1) * gather_time(size, 2, self.group.links)
         return np.asarray(seconds)
+
+
+def burden(layout: Layout) -> float:
+    """Return how much longer a plan counts as taking because it is harder to set up."""
+    split = layout.tensor * layout.pipeline > 1
+    return BURDENS[layout.strategy] * (SPLIT_BURDEN if split else 1.0)
 
 
 def is_compact(layout: Layout) -> bool:

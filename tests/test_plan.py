@@ -23,11 +23,11 @@ from advisor.errors import InputError
 from advisor.execution import CHECKPOINTING, Constants, Layout
 from advisor.operators import Phase
 from advisor.plan import (
-    COMPLEXITY_PENALTY,
     NEARLY_AS_FAST,
     Choices,
     Freedom,
     Search,
+    burden,
     counts,
     layouts,
     micro_batches,
@@ -218,7 +218,7 @@ def test_search_against_all_plans_with_every_choice_fixed(gpu: str, model: str, 
         return
 
     def weighed(plan: tuple[Layout, float, float]) -> float:
-        return plan[1] * (COMPLEXITY_PENALTY if plan[0].tensor * plan[0].pipeline > 1 else 1.0)
+        return plan[1] * burden(plan[0])
 
     fastest = min(weighed(plan) for plan in fitting)
     near = [plan for plan in fitting if weighed(plan) <= fastest * NEARLY_AS_FAST * (1 + 1e-9)]
