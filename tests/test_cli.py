@@ -389,7 +389,13 @@ def test_a_closed_pipe_is_silent():
 @pytest.mark.skipif(os.name == "nt", reason="no SIGINT to one process")
 def test_an_interrupt_is_130_and_silent():
     with spawn(
-        "estimate", "--jsonl", stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+        "estimate",
+        "--jsonl",
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # A shell that runs the tests in the background makes its children ignore interrupts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     ) as process:
         assert process.stdin
         assert process.stdout
