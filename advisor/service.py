@@ -166,7 +166,7 @@ class Advisor:
                 continue
             why = excluded_before(device, constraints)
             if why is None and (reason := refusal(problem, device)):
-                why = "precision", reason
+                why = ("software" if problem.subject.refusal(device) else "precision"), reason
             if why is None:
                 wanted.append(device)
             else:
@@ -509,6 +509,8 @@ class Advisor:
                 count = sharding.data * sharding.tensor * sharding.pipeline
         for name in gpus:
             device = self._device(name)
+            if reason := problem.subject.refusal(device):
+                raise InputError(reason, field="gpu", value=name, accepted="a GPU that the library supports")
             if reason := refusal(problem, device):
                 raise InputError(
                     f"{device.name}: {reason}",

@@ -485,14 +485,12 @@ class LearnerSubject:
 
     def check(self, workload: Workload) -> None:
         """Refuse what is for networks."""
-        plain = Workload(model=workload.model)
-        names = {"data": "data", "batch": "batch", "method": "method", "checkpointing": "checkpointing",
-                 "sharding": "sharding", "optimizer": "optimizer"}  # fmt: skip
-        for name, field in names.items():
+        plain, given = Workload(model=workload.model), workload.model_dump(exclude_unset=True, by_alias=True)
+        for name in ("data", "batch", "method", "checkpointing", "sharding", "optimizer"):
             if getattr(workload, name) != getattr(plain, name):
                 raise InputError(
-                    "this is for networks; a learner's document says all of it", field=field,
-                    value=getattr(workload, name), accepted="leave it out",
+                    "this is for networks; a learner's document says all of it", field=name,
+                    value=given.get(name), accepted="leave it out",
                 )  # fmt: skip
         if workload.effective_task != "train":
             raise InputError("learners are trained", field="task", value=workload.task, accepted="train")

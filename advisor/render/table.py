@@ -501,7 +501,7 @@ def _with_source(usd: float | None, source: str | None) -> str:
 
 def _models(writer: _Writer, answer: ModelAnswer) -> None:
     models = answer.models
-    if len(models) == 1 and models[0].dimensions is not None:
+    if len(models) == 1 and (models[0].dimensions is not None or models[0].sample is not None):
         _model_facts(writer, models[0])
         return
     if not models:
@@ -526,10 +526,14 @@ def _model_facts(writer: _Writer, model: ModelDocument) -> None:
         ("active", f"{model.active_parameters:,}"),
         ("source", plain(model.parameters_source)),
         ("sequence", str(model.sequence_length or words.UNKNOWN)),
+        ("sample", plain(model.sample or words.UNKNOWN)),
         ("aliases", plain(", ".join(model.aliases)) or words.UNKNOWN),
     ]
     for label, text in rows:
-        writer.labelled(label, text, indent=0)
+        if text != words.UNKNOWN:
+            writer.labelled(label, text, indent=0)
+    if model.dimensions is None:
+        return
     writer.heading("Dimensions")
     found = words.flatten(model.dimensions or {})
     writer.grid(
