@@ -18,7 +18,7 @@ from advisor.candidates import Candidate, candidates
 from advisor.catalog import load_devices, name_index
 from advisor.describe.named import list_models, load_named
 from advisor.describe.shipped_networks import shipped_networks
-from advisor.describe.subject import NetworkSubject
+from advisor.describe.subject import NetworkSubject, Subject
 from advisor.describe.variant import QUANTISED_BYTES
 from advisor.documents import (
     CompareAnswer,
@@ -114,6 +114,7 @@ class Advisor:
         self._folders = tuple(catalog_folders)
         self._root = root or data_root()
         self._code = code or CodePolicy()
+        self._traced: dict[str, Subject] = {}
 
     @cached_property
     def devices(self) -> tuple[Device, ...]:
@@ -360,7 +361,16 @@ class Advisor:
             raise
 
     def _problem(self, workload: Workload) -> Problem:
-        return problem_of(workload, subject_of(workload, self._root, self.constants.learners, self._code))
+        return problem_of(workload, self._subject(workload))
+
+    def _subject(self, workload: Workload) -> Subject:
+        """Return the model that a workload names; code runs once, however often it is asked about."""
+        if workload.model.torch is None:
+            return subject_of(workload, self._root, self.constants.learners, self._code)
+        key = workload.model.model_dump_json()
+        if key not in self._traced:
+            self._traced[key] = subject_of(workload, self._root, self.constants.learners, self._code)
+        return self._traced[key]
 
     def _search(
         self, problem: Problem, devices: Sequence[Device], accepted: Callable[[Candidate], bool]

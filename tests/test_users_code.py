@@ -141,3 +141,15 @@ def test_a_wrong_document_is_refused_before_anything_runs(
     assert ask(workload(folder, **model), "--allow-code") == 2
     assert words in capsys.readouterr().err
     assert not (folder / "it-ran").exists()
+
+
+def test_code_runs_once_however_often_it_is_asked_about(folder: Path) -> None:
+    from advisor.service import CodePolicy, open_advisor
+    from advisor.workload_file import read_workload
+
+    asked = []
+    advisor = open_advisor(code=CodePolicy(allowed=lambda model: asked.append(model) is None))
+    job = read_workload(workload(folder))
+    first = advisor.estimate(job, gpus=["rtx-3090"])
+    assert advisor.estimate(job, gpus=["rtx-3090"]) == first
+    assert len(asked) == 1
