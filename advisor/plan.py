@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from advisor.estimation.devices import DeviceRates
 from advisor.estimation.memory import MemoryParts, Precisions, inference_memory, training_memory
 from advisor.estimation.network import GPUS_PER_NODE, Links, gather_time
+from advisor.estimation.step import StepParts, traffic_seconds, training_step_s, training_traffic
 from advisor.estimation.time import StepTimes, step_times
 from advisor.execution import CHECKPOINTING, Constants, Layout, Strategy
 from advisor.operators import Description, Floats
@@ -27,9 +28,6 @@ SPLIT_BURDEN = 1.03
 
 NEARLY_AS_FAST = 1.02
 """Of plans within this factor of the fastest, the one that needs the least memory is proposed."""
-
-BYTES_GATHERED = 2.0
-"""Bytes of a parameter as sharded training gathers it, and of a gradient as it reduces it."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -309,45 +307,36 @@ class Search:
 
     def _training_step(self, layout: Layout, accumulation: Floats) -> Floats:
         """Return seconds of one optimizer step, shape [G, M, C]."""
-        times, network = self.times(layout), self.constants.network
-        factor = self.group.time_factor
-        device = (times.device[:, :, None] + times.device_recompute) * factor
-        host = (times.host[:, :, None] + times.host_recompute) * factor
-        busy = np.maximum(device, host) / layout.pipeline
-        micro = busy + self._tensor_traffic(layout)
-        held = self.group.describe(layout.tensor, is_compact(layout)).states
-        spacing = layout.tensor * layout.pipeline
-        once = np.zeros((len(self.group.available), len(self.micro)))
-        if layout.strategy == "fsdp":
-            weights = (held.trainable + held.frozen) * BYTES_GATHERED
-            weights += held.frozen_quantised * self.group.precisions(layout).quantised
-            volume = (2 * weights + held.trainable * BYTES_GATHERED) / layout.pipeline
-            traffic = gather_time(volume, layout.data, self.group.links, spread=spacing)[:, None, None]
-            micro = micro + _exposed(traffic, busy, network.overlap_shards)
-        elif layout.data > 1:
-            volume = held.trainable / layout.pipeline * self.group.precisions(layout).gradient
-            reduce = 2 * gather_time(volume, layout.data, self.group.links, spread=spacing)
-            backward = times.device_backward * factor / layout.pipeline
-            once = _exposed(reduce[:, None], backward, network.overlap_data)
-        once = once + self._optimizer(times, layout)[:, None]
-        return np.asarray((accumulation[None, :, None] + layout.pipeline - 1) * micro + once[:, :, None])
+        parts = self.parts(layout, accumulation)
+        return training_step_s(parts, self.group.time_factor, self.constants.network)
 
-    def _optimizer(self, times: StepTimes, layout: Layout) -> Floats:
-        device = times.device_optimizer / (layout.shards * layout.pipeline)
-        return np.asarray(np.maximum(device, times.host_optimizer) * self.group.time_factor)
+    def parts(self, layout: Layout, accumulation: Floats) -> StepParts:
+        """Return the parts of a training step, as arrays that broadcast to [G, M, C].
 
-    def _tensor_traffic(self, layout: Layout) -> Floats:
-        """Return exposed seconds of tensor-parallel all-reduces in one micro-batch, shape [G, M, C]."""
-        shape = (len(self.group.available), len(self.micro), len(CHECKPOINTING))
-        if layout.tensor == 1:
-            return np.zeros(shape)
+        Args:
+            layout: how the GPUs share the work.
+            accumulation: micro-batches of a step, shape [M].
+        """
+        times = self.times(layout)
         description = self.group.describe(layout.tensor, is_compact(layout))
-        size = description.boundary_bytes.at(self.micro)
-        one = 2 * gather_time(size, layout.tensor, self.group.links)
-        passes = np.array([2.0, 2.0, 3.0]) if self.freedom.training else np.ones(3)
-        exposed = 1 - self.constants.network.overlap_tensor
-        total = one[:, :, None] * description.tensor_reductions * passes[None, None, :] * exposed
-        return np.asarray(total / layout.pipeline)
+        sizes = self.group.precisions(layout)
+        traffic = training_traffic(
+            description, layout, self.micro, gradient_bytes=sizes.gradient, quantised_bytes=sizes.quantised
+        )
+        tensor, shard, reduce = traffic_seconds(traffic, self.group.links.lifted(2))
+        return StepParts(
+            device=times.device[:, :, None] + times.device_recompute,
+            device_backward=times.device_backward[:, :, None],
+            device_optimizer=times.device_optimizer[:, None, None],
+            host=times.host[:, :, None] + times.host_recompute,
+            host_optimizer=times.host_optimizer[:, None, None],
+            tensor_traffic=tensor,
+            shard_traffic=shard,
+            reduce_traffic=reduce,
+            accumulation=accumulation[None, :, None],
+            stages=np.asarray(float(layout.pipeline)),
+            shards=np.asarray(float(layout.shards)),
+        )
 
     def serving_times(self, layout: Layout) -> tuple[Floats, Floats]:
         """Return seconds of the prompt's forward pass and of one new token, each of shape [G, M]."""
@@ -405,11 +394,6 @@ def burden(layout: Layout) -> float:
 def is_compact(layout: Layout) -> bool:
     """Say whether activations flow in the compute format: trainers that shard cast the weights, not each product."""
     return layout.strategy in SHARDED or layout.tensor * layout.pipeline > 1
-
-
-def _exposed(traffic: Floats, compute: Floats, overlap: float) -> Floats:
-    """Return the part of ``traffic`` that does not hide behind ``compute``."""
-    return np.asarray(np.maximum(traffic - overlap * compute, (1 - overlap) * traffic))
 
 
 def counts(limit: int) -> Sequence[int]:

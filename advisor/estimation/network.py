@@ -7,7 +7,7 @@ a gather or scatter half of that. Cards on PCIe share the host's root complex, s
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -32,6 +32,15 @@ class Links:
     """One-way bandwidth of a pair of cards that an NVLink bridge joins; 0 where there is none. More cards use PCIe."""
     domain: np.ndarray
     """GPUs that share the fast links."""
+
+    def lifted(self, axes: int) -> Links:
+        """Return arrays of shape [G, 1, ...] with that many further axes, to broadcast with other quantities."""
+        shape = (-1, *[1] * axes)
+        arrays = {
+            name: getattr(self, name).reshape(shape)
+            for name in ("inside", "between", "switched", "bridged", "domain")
+        }
+        return replace(self, **arrays)
 
 
 def links(devices: Sequence[Device], constants: NetworkConstants) -> Links:
@@ -77,18 +86,26 @@ def gather_time(size: float | Floats, count: int, link: Links, *, spread: int | 
         link: the links of G devices.
         spread: GPUs between neighbours of the group; a group of every eighth GPU always crosses nodes.
     """
-    if count == 1:
-        return (
-            np.zeros_like(link.inside) if np.ndim(size) == 0 else np.zeros((len(link.inside), np.size(size)))
-        )
-    crossing = count * (spread or 1) > link.domain
-    members = min(count * (spread or 1), GPUS_PER_NODE)
+    group = np.asarray(float(count)), np.asarray(float(spread or 1))
+    if np.ndim(size) == 0:
+        return transfer_time(np.asarray(float(np.asarray(size))), *group, link)
+    return transfer_time(np.asarray(size)[None, :], *group, link.lifted(1))
+
+
+def transfer_time(size: Floats, count: Floats, spread: Floats, link: Links) -> Floats:
+    """Seconds to all-gather or reduce-scatter ``size`` bytes over ``count`` GPUs; all arrays broadcast.
+
+    Args:
+        size: bytes of the whole tensor.
+        count: GPUs that take part; one of them transfers nothing.
+        spread: GPUs between neighbours of the group.
+        link: arrays of links that broadcast with the others.
+    """
+    crossing = count * spread > link.domain
+    members = np.minimum(count * spread, GPUS_PER_NODE)
     inside = np.where(link.switched, link.inside, link.inside * 2 / members)
-    if members == 2:
-        inside = np.maximum(inside, link.bridged)
+    inside = np.where(members == 2, np.maximum(inside, link.bridged), inside)
     bandwidth = np.where(crossing, np.minimum(inside, link.between), inside)
     latency = np.where(crossing, link.node_latency_s, link.latency_s) * np.log2(count)
-    share = (count - 1) / count
-    if np.ndim(size) == 0:
-        return np.asarray(size * share / bandwidth + latency)
-    return np.asarray(np.asarray(size)[None, :] * share / bandwidth[:, None] + latency[:, None])
+    seconds = size * ((count - 1) / count) / bandwidth + latency
+    return np.asarray(np.where(count > 1, seconds, 0.0))

@@ -3,12 +3,15 @@
 A matrix product takes as long as its waves of tiles (a tile-and-wave model: the last wave is as long as a full one) or
 its memory traffic, whichever is longer; a memory-bound kernel its traffic. Each kernel takes a while to start and end.
 The host starts kernels one after the other: a step is never shorter than that (launch-bound).
+
+What a row asks of a device (:func:`loads`) is apart from how fast the device serves it (:func:`row_seconds`): the first
+depends on a device only through its number of multiprocessors, so many devices, and many sets of constants, share it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 
@@ -23,6 +26,38 @@ _CONVOLUTIONS = (Kind.CONVOLUTION, Kind.GROUPED_CONVOLUTION)
 
 MATRIX_KINDS = (*_PRODUCTS, Kind.ATTENTION)
 """Kinds whose time is that of the matrix units where arithmetic bounds it."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Loads:
+    """What rows ask of a device; arrays that broadcast with each other: [R, G, M] on a grid, or one entry a row.
+
+    Attributes:
+        kind: as in :class:`~advisor.operators.Kind`.
+        backward: whether the row runs in the backward pass.
+        repeat: kernels that are alike.
+        launches: kernels that all of the row start.
+        wait: seconds that all of the row wait beside their work.
+        moved: bytes of memory traffic of one kernel.
+        work: operations of one kernel, idle multiprocessors and padding of tiles counted as work; cycles of one
+            multiprocessor or core in a histogram.
+        share: units among which a histogram's cycles are shared at most.
+        rate: share of the rate of its kind that a product reaches.
+        vector_rate: the same on vector units.
+        full_precision: whether a product runs in fp32 whatever the precision of the plan.
+    """
+
+    kind: Integers
+    backward: np.ndarray
+    repeat: Floats
+    launches: Floats
+    wait: Floats
+    moved: Floats
+    work: Floats
+    share: Floats
+    rate: Floats
+    vector_rate: Floats
+    full_precision: np.ndarray
 
 
 @dataclass(frozen=True, eq=False, slots=True)
@@ -48,61 +83,122 @@ def row_times(
     table: OperatorTable, rates: DeviceRates, micro_batches: Floats, kernel: KernelConstants
 ) -> Floats:
     """Return seconds of all ``repeat`` kernels of each row and of the waits beside them, shape [R, G, M]."""
-    kernels = np.maximum(
-        memory_times(table, rates, micro_batches, kernel), _busy_times(table, rates, micro_batches, kernel)
-    )
-    starts = _launches(table, micro_batches)[:, None, :] * rates.kernel_s[None, :, None]
-    return np.asarray(kernels + starts + (table.repeat * table.seconds)[:, None, None])
-
-
-def _launches(table: OperatorTable, micro_batches: Floats) -> Floats:
-    """Return the kernels that all of each row start, shape [R, M]."""
-    each = table.launches[:, None] + table.launches_per_sample[:, None] * micro_batches[None, :]
-    return np.asarray(table.repeat[:, None] * each)
+    return row_seconds(loads(table, rates.multiprocessors, micro_batches, kernel), on_grid(rates), kernel)
 
 
 def memory_times(
     table: OperatorTable, rates: DeviceRates, micro_batches: Floats, kernel: KernelConstants
 ) -> Floats:
     """Return seconds that the memory traffic of all ``repeat`` kernels of each row takes, shape [R, G, M]."""
-    moved = table.bytes_fixed[:, None] + table.bytes_per_sample[:, None] * micro_batches[None, :]
-    seconds = moved[:, None, :] / rates.bandwidth[None, :, None] / _shares(table.kind, kernel.bandwidth)
-    cached = moved[:, None, :] < kernel.cache_share * rates.cache_bytes[None, :, None]
-    return np.asarray(table.repeat[:, None, None] * np.where(cached, seconds / kernel.cache_speedup, seconds))
+    asked = loads(table, rates.multiprocessors, micro_batches, kernel)
+    return np.asarray(asked.repeat * _traffic_seconds(asked, on_grid(rates), kernel))
+
+
+def on_grid(rates: DeviceRates) -> DeviceRates:
+    """Return rates of G devices that broadcast with loads on a grid, each of shape [1, G, 1]."""
+    return DeviceRates(*(getattr(rates, each.name)[None, :, None] for each in fields(DeviceRates)))
+
+
+def loads(
+    table: OperatorTable, multiprocessors: Floats, micro_batches: Floats, kernel: KernelConstants
+) -> Loads:
+    """Return what each row asks of devices with G numbers of multiprocessors, for M micro-batches."""
+    micro = micro_batches[None, :]
+
+    def each(values: np.ndarray) -> np.ndarray:
+        return values[:, None, None]
+
+    def by_sample(fixed: Floats, per_sample: Floats) -> Floats:
+        return np.asarray(fixed[:, None] + per_sample[:, None] * micro)[:, None, :]
+
+    work = np.zeros((len(table), len(multiprocessors), len(micro_batches)))
+    flops = by_sample(table.flops_fixed, table.flops_per_sample)
+    products = np.flatnonzero(np.isin(table.kind, _PRODUCTS))
+    if products.size:
+        work[products] = _tiled_work(table, products, multiprocessors, micro_batches, kernel)
+    attention = table.kind == Kind.ATTENTION
+    keys = each(np.where(attention, table.columns, 1.0))
+    work = np.where(each(attention), flops * (keys + kernel.attention_half_length) / keys, work)
+    work = np.where(each(table.kind == Kind.DEPTHWISE_CONVOLUTION), flops, work)
+    histograms = table.kind == Kind.HISTOGRAM
+    if histograms.any():
+        updates = by_sample(table.rows_fixed, table.rows_per_sample)
+        cycles = updates * by_sample(table.inner_fixed, table.inner_per_sample)
+        work = np.where(each(histograms), cycles, work)
+    starts = by_sample(table.launches, table.launches_per_sample)
+    return Loads(
+        kind=each(table.kind),
+        backward=each(np.asarray(table.phase == Phase.BACKWARD)),
+        repeat=each(table.repeat),
+        launches=np.asarray(each(table.repeat) * starts),
+        wait=each(table.repeat * table.seconds),
+        moved=by_sample(table.bytes_fixed, table.bytes_per_sample),
+        work=np.asarray(work),
+        share=each(np.where(histograms & (table.columns > 0), table.columns, np.inf)),
+        rate=each(table.rate),
+        vector_rate=each(table.vector_rate),
+        full_precision=each(table.full_precision),
+    )
+
+
+def row_seconds(asked: Loads, rates: DeviceRates, kernel: KernelConstants) -> Floats:
+    """Return seconds of all ``repeat`` kernels of each row and of the waits beside them.
+
+    Args:
+        asked: what the rows ask.
+        rates: arrays that broadcast with those of ``asked``.
+        kernel: shared kernel constants.
+    """
+    traffic = _traffic_seconds(asked, rates, kernel)
+    seconds = np.maximum(traffic, asked.work / _work_rate(asked, rates, kernel))
+    return np.asarray(asked.repeat * seconds + asked.launches * rates.kernel_s + asked.wait)
+
+
+def _traffic_seconds(asked: Loads, rates: DeviceRates, kernel: KernelConstants) -> Floats:
+    """Return seconds of the memory traffic of one kernel of each row."""
+    cached = asked.moved < kernel.cache_share * rates.cache_bytes
+    speed = (
+        rates.bandwidth * _shares(asked.kind, kernel.bandwidth) * np.where(cached, kernel.cache_speedup, 1.0)
+    )
+    return np.asarray(asked.moved / speed)
+
+
+def _work_rate(asked: Loads, rates: DeviceRates, kernel: KernelConstants) -> Floats:
+    """Return the operations (of histograms: cycles) that a device does in a second on each row.
+
+    A depthwise convolution runs on vector units. An update of a histogram waits for the one before it in the same bin,
+    so it takes cycles, and all units share the updates unless the row names fewer.
+    """
+    whole = asked.full_precision
+    rate = np.where(whole, rates.full_flops, rates.matrix_flops) * asked.rate
+    rate = np.where(whole | rates.on_vector, rate * asked.vector_rate, rate)
+    fused = np.where(asked.backward, rates.attention_backward, rates.attention_forward)
+    rate = np.where(asked.kind == Kind.ATTENTION, fused, rate)
+    rate = np.where(asked.kind == Kind.DEPTHWISE_CONVOLUTION, rates.full_flops, rate)
+    cycles = np.minimum(rates.units, asked.share) * rates.clock_hz
+    rate = np.where(asked.kind == Kind.HISTOGRAM, cycles, rate)
+    return np.asarray(rate * _shares(asked.kind, kernel.rate))
 
 
 def _shares(kinds: Integers, shares: Mapping[str, float]) -> Floats:
-    """Return the share of each row's kind, 1 where it has none, shape [R, 1, 1]."""
+    """Return the share of each row's kind, 1 where it has none; same shape as ``kinds``."""
     by_kind = np.array([shares.get(kind.label, 1.0) for kind in Kind])
-    return np.asarray(by_kind[kinds][:, None, None])
+    return np.asarray(by_kind[kinds])
 
 
-def _busy_times(
-    table: OperatorTable, rates: DeviceRates, micro_batches: Floats, kernel: KernelConstants
+def _tiled_work(
+    table: OperatorTable,
+    rows: np.ndarray,
+    multiprocessors: Floats,
+    micro_batches: Floats,
+    kernel: KernelConstants,
 ) -> Floats:
-    """Return seconds that the arithmetic of each row takes, shape [R, G, M]."""
-    seconds = np.zeros((len(table), rates.kernel_s.size, micro_batches.size))
-    for rows, times in (
-        (np.flatnonzero(np.isin(table.kind, _PRODUCTS)), _product_times),
-        (np.flatnonzero(table.kind == Kind.ATTENTION), _attention_times),
-        (np.flatnonzero(table.kind == Kind.DEPTHWISE_CONVOLUTION), _depthwise_times),
-        (np.flatnonzero(table.kind == Kind.HISTOGRAM), _histogram_times),
-    ):
-        if rows.size:
-            seconds[rows] = times(table, rows, rates, micro_batches, kernel)
-    return np.asarray(table.repeat[:, None, None] * seconds)
-
-
-def _product_times(
-    table: OperatorTable, rows: np.ndarray, rates: DeviceRates, micro_batches: Floats, kernel: KernelConstants
-) -> Floats:
-    """Return seconds of one product of each row, shape [rows, G, M].
+    """Return operations of one product of each row, shape [rows, G, M], idle multiprocessors counted as working.
 
     The work of the best tiling depends on a device only through its number of multiprocessors, and many rows share a
-    shape, so it is found once for each distinct number and shape, in operations on one multiprocessor, and divided by
-    the rate of one.
+    shape, so it is found once for each distinct number and shape, in operations on one multiprocessor.
     """
-    distinct, which = np.unique(rates.multiprocessors, return_inverse=True)
+    distinct, which = np.unique(multiprocessors, return_inverse=True)
     shapes, shape_of = np.unique(
         np.stack(
             [
@@ -131,50 +227,7 @@ def _product_times(
         flops = table.flops_fixed[rows, None] + table.flops_per_sample[rows, None] * micro_batches[None, :]
         even = flops[grouped, None, :] / distinct[None, :, None]
         work[grouped] = work[grouped] ** kernel.grouped_padding * even ** (1 - kernel.grouped_padding)
-    whole = table.full_precision[rows, None]
-    rate = np.where(whole, rates.full_flops[None, :], rates.matrix_flops[None, :])
-    rate = np.where(whole | rates.on_vector[None, :], rate * table.vector_rate[rows, None], rate)
-    reached = _shares(table.kind[rows], kernel.rate) * table.rate[rows, None, None]
-    return np.asarray(work[:, which, :] * (rates.multiprocessors[None, :] / rate)[:, :, None] / reached)
-
-
-def _attention_times(
-    table: OperatorTable, rows: np.ndarray, rates: DeviceRates, micro_batches: Floats, kernel: KernelConstants
-) -> Floats:
-    """Return seconds of one fused attention of each row, shape [rows, G, M]; short sequences run less efficiently."""
-    flops = table.flops_fixed[rows, None] + table.flops_per_sample[rows, None] * micro_batches[None, :]
-    keys = table.columns[rows]
-    reach = keys / (keys + kernel.attention_half_length)
-    backward = table.phase[rows] == Phase.BACKWARD
-    full = np.where(backward[:, None], rates.attention_backward[None, :], rates.attention_forward[None, :])
-    rate = full * reach[:, None]
-    return np.asarray(flops[:, None, :] / rate[:, :, None])
-
-
-def _depthwise_times(
-    table: OperatorTable, rows: np.ndarray, rates: DeviceRates, micro_batches: Floats, kernel: KernelConstants
-) -> Floats:
-    """Return seconds of one depthwise convolution of each row, shape [rows, G, M]: it runs on vector units."""
-    flops = table.flops_fixed[rows, None] + table.flops_per_sample[rows, None] * micro_batches[None, :]
-    rate = rates.full_flops * kernel.rate[Kind.DEPTHWISE_CONVOLUTION.label]
-    return np.asarray(flops[:, None, :] / rate[None, :, None])
-
-
-def _histogram_times(
-    table: OperatorTable, rows: np.ndarray, rates: DeviceRates, micro_batches: Floats, kernel: KernelConstants
-) -> Floats:
-    """Return seconds of one histogram of each row, shape [rows, G, M].
-
-    An update waits for the one before it in the same bin, so it takes cycles of a multiprocessor or core, and all of
-    them share the updates unless the row names fewer.
-    """
-    updates = table.rows_fixed[rows, None] + table.rows_per_sample[rows, None] * micro_batches[None, :]
-    cycles = updates * (
-        table.inner_fixed[rows, None] + table.inner_per_sample[rows, None] * micro_batches[None, :]
-    )
-    most = np.where(table.columns[rows] > 0, table.columns[rows], np.inf)
-    units = np.minimum(rates.units[None, :], most[:, None])
-    return np.asarray(cycles[:, None, :] / (units * rates.clock_hz[None, :])[:, :, None])
+    return np.asarray(work[:, which, :] * multiprocessors[None, :, None])
 
 
 def step_times(
@@ -194,8 +247,10 @@ def step_times(
         kernel: shared kernel constants.
         launch_share: share of the host's eager launch time that remains (compilers and graphs save most of it).
     """
-    seconds = row_times(table, rates, micro_batches, kernel)
-    host = _launches(table, micro_batches)[:, None, :] * rates.launch_s[None, :, None] * launch_share
+    asked = loads(table, rates.multiprocessors, micro_batches, kernel)
+    lifted = on_grid(rates)
+    seconds = row_seconds(asked, lifted, kernel)
+    host = np.asarray(asked.launches * lifted.launch_s * launch_share)
 
     def total(chosen: np.ndarray, values: Floats) -> Floats:
         return np.asarray(values[chosen].sum(axis=0))
