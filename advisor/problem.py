@@ -226,8 +226,8 @@ def _group(
     *,
     on_cpu: bool,
 ) -> Group:
-    software, workload = constants.software, problem.workload
-    light = workload.software.trainer == "tuned" or workload.compile or not problem.subject.heavy_trainer
+    workload = problem.workload
+    launch_share, time_factor = trainer_factors(problem, constants.software)
     context = np.array([constants_of(device, constants).context_mib for device in devices]) * 2**20
     available = np.array([available_bytes(device, constants) for device in devices])
     describe = _describer(problem, compute_bytes, attention, constants, on_cpu=on_cpu)
@@ -238,8 +238,8 @@ def _group(
         rates=device_rates(devices, precisions, constants),
         links=links(devices, constants.network),
         available=available - context,
-        launch_share=_launch_share(problem, software),
-        time_factor=software.tuned_overhead if light else software.common_overhead,
+        launch_share=launch_share,
+        time_factor=time_factor,
         describe=describe,
         decode=decode,
         precisions=_state_sizes(problem, compute_bytes),
@@ -247,14 +247,18 @@ def _group(
     )
 
 
-def _launch_share(problem: Problem, software: SoftwareConstants) -> float:
-    """Return the host's time for a launch over that of bare eager code; serving engines replay recorded graphs."""
-    workload = problem.workload
-    served = problem.subject.heavy_trainer and workload.effective_task == "inference"
-    if workload.compile or served:
-        return software.compiled_launch
-    tuned = problem.subject.heavy_trainer and workload.software.trainer == "tuned"
-    return 1.0 if tuned else software.common_launch
+def trainer_factors(problem: Problem, software: SoftwareConstants) -> tuple[float, float]:
+    """Return the host's time for a launch over that of bare eager code, and what the trainer adds to all times.
+
+    Serving engines replay recorded graphs.
+    """
+    workload, heavy = problem.workload, problem.subject.heavy_trainer
+    tuned = workload.software.trainer == "tuned"
+    light = tuned or workload.compile or not heavy
+    overhead = software.tuned_overhead if light else software.common_overhead
+    if workload.compile or (heavy and workload.effective_task == "inference"):
+        return software.compiled_launch, overhead
+    return 1.0 if heavy and tuned else software.common_launch, overhead
 
 
 def _variant(
