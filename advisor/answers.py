@@ -149,8 +149,10 @@ def _kernel_seconds(
 ) -> _Seconds:
     rates = _one_device(candidate.team.search.group.rates, candidate.index)
     sizes = np.array([micro_batch])
-    seconds = row_times(table, rates, sizes, constants.kernel)[:, 0, 0]
-    memory = memory_times(table, rates, sizes, constants.kernel)[:, 0, 0]
+    seconds = row_times(table, rates, sizes, constants.kernel, candidate.team.search.group.software)[:, 0, 0]
+    memory = memory_times(table, rates, sizes, constants.kernel, candidate.team.search.group.software)[
+        :, 0, 0
+    ]
     level = CHECKPOINTING.index(candidate.checkpointing)
     again = table.recomputed()[level]
     running = np.where(table.phase == Phase.OPTIMIZER, 0.0, 1.0) + again
@@ -178,7 +180,7 @@ def breakdown(
     for each, times in _passes(problem, candidate, table):
         micro = candidate.micro_batch if problem.training else candidate.micro_batch / layout.data
         found = _kernel_seconds(each, candidate, micro, constants)
-        scale = group.time_factor / layout.pipeline
+        scale = float(group.software.overhead) / layout.pipeline
         for label, seconds in found.step.items():
             value = times * seconds + found.once[label] / layout.shards
             total[label] = total.get(label, 0.0) + value * scale

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Literal
@@ -108,6 +109,8 @@ class KernelConstants(Model):
     """Share of the sustained bandwidth that a kind of operator reaches; 1 for kinds that are not named."""
     grouped_padding: float = Field(ge=0, le=1)
     """Where the work of a grouped convolution lies between its own operations (0) and those of full tiles (1)."""
+    tf32_rate: float = Field(gt=0, le=1)
+    """Share of its peak that TF32 reaches over that of 16 bits: its operands are twice as long."""
     rate: Mapping[str, Annotated[float, Field(gt=0, le=1)]]
     """Share of the rate of a plain matrix product that a kind of product reaches; 1 for kinds that are not named."""
     source: str
@@ -183,15 +186,58 @@ class PowerConstants(Model):
     source: str
 
 
+class SoftwareAge(Model):
+    """How software of one age and framework differs from current PyTorch; every factor of current PyTorch is 1."""
+
+    before: str | None = None
+    """First version that is no longer of this age; None for the newest age."""
+    launch: float = Field(default=1.0, gt=0)
+    """Time of the host for a launch."""
+    convolution_half: float = Field(default=1.0, gt=0)
+    """Rate of convolutions in 16 bits: libraries learn to use tensor cores better."""
+    convolution_full: float = Field(default=1.0, gt=0)
+    """Rate of convolutions in fp32 and TF32."""
+    streaming: float = Field(default=1.0, gt=0)
+    """Speed of what streams memory: fused kernels read and write less."""
+
+
 class SoftwareConstants(Model):
-    """What the trainer adds to or takes from the time of the kernels."""
+    """What framework and trainer add to or take from the time of the kernels.
+
+    The host starts kernels while the device runs earlier ones, but in parts of a step one waits for the other, so times
+    ``d`` and ``h`` of device and host combine to ``(d**p + h**p) ** (1 / p)`` with ``p = overlap_exponent``.
+    """
 
     common_overhead: float = Field(ge=1)
     tuned_overhead: float = Field(ge=1)
-    common_launch: float = Field(ge=1)
-    """How much longer a common trainer's Python takes to start a kernel than bare eager code."""
+    forward_launch: float = Field(ge=1)
+    """Time to start a kernel of the forward pass, in those of bare C++: Python, modules, the graph of autograd."""
+    backward_launch: float = Field(gt=0)
+    optimizer_launch: float = Field(gt=0)
+    tuned_launch: float = Field(gt=0, le=1)
+    """What a tuned trainer leaves of all three, with fused modules and recorded graphs."""
     compiled_launch: float = Field(gt=0, le=1)
+    """What a compiler leaves of all three."""
+    overlap_exponent: float = Field(ge=1)
+    ages: Mapping[str, tuple[SoftwareAge, ...]]
+    """By framework, the oldest first."""
     source: str
+
+    def age(self, framework: str, version: str | None) -> SoftwareAge:
+        """Return the age of a version, the newest where none is given; frameworks that are not listed are current."""
+        ages = self.ages.get(framework.lower(), (SoftwareAge(),))
+        if version is not None:
+            own = version_key(version)
+            for age in ages:
+                if age.before is not None and own < version_key(age.before):
+                    return age
+        return ages[-1]
+
+
+def version_key(version: str) -> tuple[int, ...]:
+    """Return the leading numbers of a version, to compare it by; nothing for one that does not begin with a number."""
+    found = re.match(r"\d+(\.\d+)*", version)
+    return tuple(int(part) for part in found.group().split(".")) if found else ()
 
 
 class IntervalConstants(Model):

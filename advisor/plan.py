@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 from advisor.estimation.devices import DeviceRates
 from advisor.estimation.memory import MemoryParts, Precisions, inference_memory, training_memory
 from advisor.estimation.network import GPUS_PER_NODE, Links, gather_time
-from advisor.estimation.step import StepParts, traffic_seconds, training_step_s, training_traffic
-from advisor.estimation.time import StepTimes, step_times
+from advisor.estimation.step import StepParts, together, traffic_seconds, training_step_s, training_traffic
+from advisor.estimation.time import SoftwareSpeed, StepTimes, step_times
 from advisor.execution import CHECKPOINTING, Constants, Layout, Strategy
 from advisor.operators import Description, Floats
 from advisor.workload import Checkpointing, Parallelism
@@ -59,8 +59,7 @@ class Group:
     links: Links
     available: Floats
     """Bytes that programs may use, less what the process itself takes, shape [G]."""
-    launch_share: float
-    time_factor: float
+    software: SoftwareSpeed
     describe: Callable[[int, bool], Description]
     decode: Callable[[int], Description] | None
     precisions: Callable[[Layout], Precisions]
@@ -177,7 +176,7 @@ class Search:
         if key not in self._times:
             self._times[key] = step_times(
                 self.group.describe(*key).table, self.group.rates, self.micro, self.constants.kernel,
-                launch_share=self.group.launch_share,
+                self.group.software,
             )  # fmt: skip
         return self._times[key]
 
@@ -285,9 +284,9 @@ class Search:
             kernels = times.device[rows, micro] + times.device_recompute[rows, micro, checkpointing]
             steps = samples[number, micro] / (self.micro[micro] * layout.data)
             matrix[rows] = times.matrix[rows, micro] / times.device[rows, micro]
-            total = steps * kernels * self.group.time_factor / layout.pipeline
+            total = steps * kernels * self.group.software.overhead / layout.pipeline
             spread = layout.shards * layout.pipeline
-            total = total + times.device_optimizer[rows] * self.group.time_factor / spread
+            total = total + times.device_optimizer[rows] * self.group.software.overhead / spread
             busy[rows] = np.minimum(total / step_s[rows], 1.0)
         return matrix, busy
 
@@ -308,7 +307,8 @@ class Search:
     def _training_step(self, layout: Layout, accumulation: Floats) -> Floats:
         """Return seconds of one optimizer step, shape [G, M, C]."""
         parts = self.parts(layout, accumulation)
-        return training_step_s(parts, self.group.time_factor, self.constants.network)
+        exponent = self.constants.software.overlap_exponent
+        return training_step_s(parts, self.group.software.overhead, exponent, self.constants.network)
 
     def parts(self, layout: Layout, accumulation: Floats) -> StepParts:
         """Return the parts of a training step, as arrays that broadcast to [G, M, C].
@@ -352,7 +352,7 @@ class Search:
         matrix = sum(weight * times.matrix for weight, (_, times) in zip(weights, passes, strict=False))
         prompt, token = self.serving_times(layout)
         total = prompt + token * self.group.new_tokens
-        share = np.minimum(kernels * self.group.time_factor / total, 1.0) / layout.pipeline
+        share = np.minimum(kernels * self.group.software.overhead / total, 1.0) / layout.pipeline
         return np.asarray(matrix / kernels), np.asarray(share)
 
     def _passes(self, layout: Layout) -> list[tuple[Description, StepTimes]]:
@@ -367,7 +367,7 @@ class Search:
                     description,
                     step_times(
                         description.table, self.group.rates, self.micro / layout.data, self.constants.kernel,
-                        launch_share=self.group.launch_share,
+                        self.group.software,
                     ),
                 )
                 for description in found
@@ -375,7 +375,8 @@ class Search:
         return self._serving[key]
 
     def _pass_time(self, layout: Layout, description: Description, times: StepTimes) -> Floats:
-        seconds = np.maximum(times.device, times.host) * self.group.time_factor
+        exponent = self.constants.software.overlap_exponent
+        seconds = together(times.device, times.host, exponent) * self.group.software.overhead
         size = description.boundary_bytes.at(self.micro / layout.data)
         if layout.tensor > 1:
             one = 2 * gather_time(size, layout.tensor, self.group.links)

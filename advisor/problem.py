@@ -23,6 +23,7 @@ from advisor.estimation.devices import (
 )
 from advisor.estimation.memory import Precisions
 from advisor.estimation.network import links
+from advisor.estimation.time import SoftwareSpeed
 from advisor.execution import Constants, Layout, SoftwareConstants
 from advisor.hardware import Device
 from advisor.operators import Description
@@ -227,7 +228,6 @@ def _group(
     on_cpu: bool,
 ) -> Group:
     workload = problem.workload
-    launch_share, time_factor = trainer_factors(problem, constants.software)
     context = np.array([constants_of(device, constants).context_mib for device in devices]) * 2**20
     available = np.array([available_bytes(device, constants) for device in devices])
     describe = _describer(problem, compute_bytes, attention, constants, on_cpu=on_cpu)
@@ -238,8 +238,7 @@ def _group(
         rates=device_rates(devices, precisions, constants),
         links=links(devices, constants.network),
         available=available - context,
-        launch_share=launch_share,
-        time_factor=time_factor,
+        software=software_speed(problem, constants.software, half=compute_bytes < 4),
         describe=describe,
         decode=decode,
         precisions=_state_sizes(problem, compute_bytes),
@@ -247,18 +246,31 @@ def _group(
     )
 
 
-def trainer_factors(problem: Problem, software: SoftwareConstants) -> tuple[float, float]:
-    """Return the host's time for a launch over that of bare eager code, and what the trainer adds to all times.
+def software_speed(problem: Problem, software: SoftwareConstants, *, half: bool) -> SoftwareSpeed:
+    """Return how fast framework and trainer run a problem. Serving engines replay recorded graphs.
 
-    Serving engines replay recorded graphs.
+    Args:
+        problem: what is run, and with which software.
+        software: the constants.
+        half: whether products are in 16 bits or fewer.
     """
     workload, heavy = problem.workload, problem.subject.heavy_trainer
     tuned = workload.software.trainer == "tuned"
-    light = tuned or workload.compile or not heavy
-    overhead = software.tuned_overhead if light else software.common_overhead
+    age = software.age(workload.software.framework, workload.software.version)
+    launch = age.launch
     if workload.compile or (heavy and workload.effective_task == "inference"):
-        return software.compiled_launch, overhead
-    return 1.0 if heavy and tuned else software.common_launch, overhead
+        launch *= software.compiled_launch
+    elif tuned:
+        launch *= software.tuned_launch
+    plain = tuned or workload.compile or not heavy
+    return SoftwareSpeed(
+        forward_launch=launch * software.forward_launch,
+        backward_launch=launch * software.backward_launch,
+        optimizer_launch=launch * software.optimizer_launch,
+        overhead=software.tuned_overhead if plain else software.common_overhead,
+        convolution=age.convolution_half if half else age.convolution_full,
+        streaming=age.streaming,
+    )
 
 
 def _variant(

@@ -23,7 +23,7 @@ from advisor.catalog import load_devices
 from advisor.describe.learners import describe_learner, learner_name
 from advisor.efficiency import load_constants
 from advisor.estimation.devices import DeviceRates, device_rates
-from advisor.estimation.time import step_times
+from advisor.estimation.time import SoftwareSpeed, step_times
 from advisor.execution import Constants, DeviceSide, LearnerConstants
 from advisor.hardware import Device
 from advisor.learners import KMeans, Learner, Trees
@@ -123,7 +123,7 @@ def with_cores(device: Device, cores: int | None) -> Device:
 def seconds_of(learner: Learner, rates: DeviceRates, *, on_cpu: bool, constants: Constants) -> float:
     """Return the predicted time of a whole training on the first device of ``rates``."""
     table = describe_learner(learner, on_cpu=on_cpu, constants=constants.learners).table
-    times = step_times(table, rates, np.ones(1), constants.kernel, launch_share=1.0)
+    times = step_times(table, rates, np.ones(1), constants.kernel, SoftwareSpeed())
     return float(max(times.device[0, 0], times.host[0, 0]))
 
 

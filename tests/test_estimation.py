@@ -34,7 +34,7 @@ from advisor.estimation.interval import combined
 from advisor.estimation.memory import Precisions, inference_memory, training_memory
 from advisor.estimation.network import gather_time, links
 from advisor.estimation.power import average_power_w
-from advisor.estimation.time import row_times, step_times
+from advisor.estimation.time import SoftwareSpeed, row_times, step_times
 from advisor.execution import CHECKPOINTING, Constants, Layout
 from advisor.hardware import Device
 from advisor.operators import Affine, Kind, Operator, OperatorTable, Phase
@@ -165,7 +165,7 @@ def product(m: int, n: int, k: int, moved: float | None = None) -> OperatorTable
 
 def seconds(table: OperatorTable, devices: Sequence[Device] = DEVICES) -> np.ndarray:
     rates = device_rates(devices, [half_precision(device) for device in devices], constants())
-    return row_times(table, rates, np.array([1.0]), constants().kernel)[0, :, 0]
+    return row_times(table, rates, np.array([1.0]), constants().kernel, SoftwareSpeed())[0, :, 0]
 
 
 SIZES = st.integers(1, 20_000)
@@ -230,8 +230,8 @@ def test_host_and_phases_add_up() -> None:
     description = describe_training(decoder(), 256, Variant())
     rates = device_rates(DEVICES, [half_precision(device) for device in DEVICES], constants())
     micro = np.array([1.0, 4.0])
-    times = step_times(description.table, rates, micro, constants().kernel, launch_share=0.5)
-    rows = row_times(description.table, rates, micro, constants().kernel)
+    times = step_times(description.table, rates, micro, constants().kernel, SoftwareSpeed(0.5, 0.5, 0.5))
+    rows = row_times(description.table, rates, micro, constants().kernel, SoftwareSpeed())
     steps = description.table.phase != Phase.OPTIMIZER
     assert times.device == pytest.approx(rows[steps].sum(axis=0))
     assert (times.device_backward < times.device).all()
@@ -258,7 +258,7 @@ def test_more_bandwidth_or_arithmetic_makes_no_operator_slower(
     table = describe_training(decoder(2), 512, Variant()).table
     pair = [which, better]
     rates = device_rates(pair, [half_precision(device) for device in pair], constants())
-    took = row_times(table, rates, np.array([1.0, 8.0]), constants().kernel)
+    took = row_times(table, rates, np.array([1.0, 8.0]), constants().kernel, SoftwareSpeed())
     assert (took[:, 1] <= took[:, 0] * (1 + 1e-9)).all()
 
 

@@ -23,7 +23,7 @@ from advisor.describe.learners import (
 from advisor.efficiency import load_constants
 from advisor.estimation.devices import device_rates
 from advisor.estimation.memory import Precisions, training_memory
-from advisor.estimation.time import row_times
+from advisor.estimation.time import SoftwareSpeed, row_times
 from advisor.execution import CHECKPOINTING, Layout
 from advisor.learners import KMeans, Knn, Learner, Pca, RandomForest, Svm, Trees
 from advisor.operators import Affine, Kind, Operator, OperatorTable, Phase
@@ -210,7 +210,7 @@ def test_a_histogram_takes_cycles_of_the_units_that_share_it():
             "histogram", Kind.HISTOGRAM, Phase.FORWARD, 2.0, rows=Affine(1e9), columns=units, inner=Affine(3.0),
             launches=0.0, seconds=0.25,
         )  # fmt: skip
-        return float(row_times(OperatorTable.of([row]), rates, np.ones(1), CONSTANTS.kernel)[0, 0, 0])
+        return float(row_times(OperatorTable.of([row]), rates, np.ones(1), CONSTANTS.kernel, SoftwareSpeed())[0, 0, 0])
 
     clock = (device.compute.boost_clock_mhz or 0) * 1e6
     assert time(0) == pytest.approx(2 * (3e9 / (80 * clock) + 0.25))

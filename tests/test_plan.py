@@ -144,10 +144,13 @@ def one_gpu_by_hand(search: Search) -> Iterator[tuple[float, float, float, str]]
         for c, name in enumerate(CHECKPOINTING):
             kernels = times.device[0, m] + times.device_recompute[0, m, c]
             host = times.host[0, m] + times.host_recompute[0, m, c]
-            step = total / micro * max(kernels, host) + max(
-                times.device_optimizer[0], times.host_optimizer[0]
+            power = search.constants.software.overlap_exponent
+            optimizer = (times.device_optimizer[0], times.host_optimizer[0])
+            passes, last = (
+                sum(each**power for each in both) ** (1 / power) for both in ((kernels, host), optimizer)
             )
-            yield step * group.time_factor / total, memory.required[m, c], micro, name
+            step = total / micro * passes + last
+            yield step * group.software.overhead / total, memory.required[m, c], micro, name
 
 
 @pytest.mark.parametrize("gpu", ["rtx-4090", "a100-sxm4-40gb", "t4"])

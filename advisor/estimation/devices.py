@@ -166,7 +166,7 @@ def _rates(device: Device, precision: Precision, constants: Constants) -> tuple[
     elif tensor and precision == "fp4":
         flops = half_rate * (peak / half) * matrix.four_bit
     elif tensor and precision == "tf32":
-        flops = half_rate * (peak / half)
+        flops = half_rate * (peak / half) * constants.kernel.tf32_rate
     else:
         flops = rate(peak, tensor)
     attention = min(flops, half_rate)

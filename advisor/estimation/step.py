@@ -124,7 +124,9 @@ class StepParts:
     shards: Floats
 
 
-def training_step_s(parts: StepParts, time_factor: float | Floats, network: NetworkConstants) -> Floats:
+def training_step_s(
+    parts: StepParts, overhead: float | Floats, overlap_exponent: float, network: NetworkConstants
+) -> Floats:
     """Return seconds of one optimizer step.
 
     A one-forward-one-backward pipeline idles for all but one of its stages at its start and end (Narayanan et al.
@@ -132,17 +134,30 @@ def training_step_s(parts: StepParts, time_factor: float | Floats, network: Netw
 
     Args:
         parts: the parts of a step.
-        time_factor: what the trainer adds to the time of kernels and launches.
+        overhead: what the trainer adds to the time of kernels and launches.
+        overlap_exponent: see :func:`together`.
         network: how much of the traffic hides.
     """
-    busy = np.maximum(parts.device, parts.host) * time_factor / parts.stages
+    busy = together(parts.device, parts.host, overlap_exponent) * overhead / parts.stages
     tensor = parts.tensor_traffic * (1 - network.overlap_tensor) / parts.stages
     micro = busy + tensor + _exposed(parts.shard_traffic, busy, network.overlap_shards)
-    backward = parts.device_backward * time_factor / parts.stages
+    backward = parts.device_backward * overhead / parts.stages
     once = _exposed(parts.reduce_traffic, backward, network.overlap_data)
     device_optimizer = parts.device_optimizer / (parts.shards * parts.stages)
-    once = once + np.maximum(device_optimizer, parts.host_optimizer) * time_factor
+    once = once + together(device_optimizer, parts.host_optimizer, overlap_exponent) * overhead
     return np.asarray((parts.accumulation + parts.stages - 1) * micro + once)
+
+
+def together(device: Floats, host: Floats, exponent: float) -> Floats:
+    """Return the time of kernels and of the host that starts them, which overlap in part.
+
+    The longer of the two would be the time of perfect overlap, as the exponent goes to infinity, and their sum that of
+    none, with an exponent of 1.
+    """
+    longer = np.maximum(np.maximum(device, host), np.finfo(np.float64).tiny)
+    return np.asarray(
+        longer * ((device / longer) ** exponent + (host / longer) ** exponent) ** (1 / exponent)
+    )
 
 
 def _exposed(traffic: Floats, compute: Floats, overlap: float) -> Floats:

@@ -11,7 +11,7 @@ depends on a device only through its number of multiprocessors, so many devices,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 
 import numpy as np
 
@@ -23,6 +23,7 @@ _PRODUCTS = (Kind.GEMM, Kind.BATCHED_GEMM, Kind.CONVOLUTION, Kind.GROUPED_CONVOL
 
 
 _CONVOLUTIONS = (Kind.CONVOLUTION, Kind.GROUPED_CONVOLUTION)
+_ALL_CONVOLUTIONS = (*_CONVOLUTIONS, Kind.DEPTHWISE_CONVOLUTION)
 
 MATRIX_KINDS = (*_PRODUCTS, Kind.ATTENTION)
 """Kinds whose time is that of the matrix units where arithmetic bounds it."""
@@ -61,6 +62,27 @@ class Loads:
 
 
 @dataclass(frozen=True, eq=False, slots=True)
+class SoftwareSpeed:
+    """How fast framework and trainer are; numbers, or arrays that broadcast with the loads they change.
+
+    Attributes:
+        forward_launch: time of the host to start a kernel of the forward pass, in the device's launch time.
+        backward_launch: the same in backward.
+        optimizer_launch: the same in the optimizer's step.
+        overhead: factor on the whole step.
+        convolution: rate of convolutions over that of current software.
+        streaming: speed of kernels that stream memory over that of current software.
+    """
+
+    forward_launch: float | Floats = 1.0
+    backward_launch: float | Floats = 1.0
+    optimizer_launch: float | Floats = 1.0
+    overhead: float | Floats = 1.0
+    convolution: float | Floats = 1.0
+    streaming: float | Floats = 1.0
+
+
+@dataclass(frozen=True, eq=False, slots=True)
 class StepTimes:
     """Seconds for one micro-batch on one device; arrays have shape [G, M] (``optimizer*``: [G]).
 
@@ -80,17 +102,26 @@ class StepTimes:
 
 
 def row_times(
-    table: OperatorTable, rates: DeviceRates, micro_batches: Floats, kernel: KernelConstants
+    table: OperatorTable,
+    rates: DeviceRates,
+    micro_batches: Floats,
+    kernel: KernelConstants,
+    software: SoftwareSpeed,
 ) -> Floats:
     """Return seconds of all ``repeat`` kernels of each row and of the waits beside them, shape [R, G, M]."""
-    return row_seconds(loads(table, rates.multiprocessors, micro_batches, kernel), on_grid(rates), kernel)
+    asked = aged(loads(table, rates.multiprocessors, micro_batches, kernel), software)
+    return row_seconds(asked, on_grid(rates), kernel)
 
 
 def memory_times(
-    table: OperatorTable, rates: DeviceRates, micro_batches: Floats, kernel: KernelConstants
+    table: OperatorTable,
+    rates: DeviceRates,
+    micro_batches: Floats,
+    kernel: KernelConstants,
+    software: SoftwareSpeed,
 ) -> Floats:
     """Return seconds that the memory traffic of all ``repeat`` kernels of each row takes, shape [R, G, M]."""
-    asked = loads(table, rates.multiprocessors, micro_batches, kernel)
+    asked = aged(loads(table, rates.multiprocessors, micro_batches, kernel), software)
     return np.asarray(asked.repeat * _traffic_seconds(asked, on_grid(rates), kernel))
 
 
@@ -141,6 +172,17 @@ def loads(
     )
 
 
+def aged(asked: Loads, software: SoftwareSpeed) -> Loads:
+    """Return what rows ask of a device where software of another age runs them."""
+    convolution = np.isin(asked.kind, _ALL_CONVOLUTIONS)
+    streaming = ~np.isin(asked.kind, (*MATRIX_KINDS, Kind.DEPTHWISE_CONVOLUTION, Kind.HISTOGRAM))
+    return replace(
+        asked,
+        rate=asked.rate * np.where(convolution, software.convolution, 1.0),
+        moved=asked.moved / np.where(streaming, software.streaming, 1.0),
+    )
+
+
 def row_seconds(asked: Loads, rates: DeviceRates, kernel: KernelConstants) -> Floats:
     """Return seconds of all ``repeat`` kernels of each row and of the waits beside them.
 
@@ -174,7 +216,7 @@ def _work_rate(asked: Loads, rates: DeviceRates, kernel: KernelConstants) -> Flo
     rate = np.where(whole | rates.on_vector, rate * asked.vector_rate, rate)
     fused = np.where(asked.backward, rates.attention_backward, rates.attention_forward)
     rate = np.where(asked.kind == Kind.ATTENTION, fused, rate)
-    rate = np.where(asked.kind == Kind.DEPTHWISE_CONVOLUTION, rates.full_flops, rate)
+    rate = np.where(asked.kind == Kind.DEPTHWISE_CONVOLUTION, rates.full_flops * asked.rate, rate)
     cycles = np.minimum(rates.units, asked.share) * rates.clock_hz
     rate = np.where(asked.kind == Kind.HISTOGRAM, cycles, rate)
     return np.asarray(rate * _shares(asked.kind, kernel.rate))
@@ -235,8 +277,7 @@ def step_times(
     rates: DeviceRates,
     micro_batches: Floats,
     kernel: KernelConstants,
-    *,
-    launch_share: float,
+    software: SoftwareSpeed,
 ) -> StepTimes:
     """Return the times of one micro-batch by phase.
 
@@ -245,12 +286,13 @@ def step_times(
         rates: G devices.
         micro_batches: M sizes, shape [M].
         kernel: shared kernel constants.
-        launch_share: share of the host's eager launch time that remains (compilers and graphs save most of it).
+        software: how fast framework and trainer are.
     """
-    asked = loads(table, rates.multiprocessors, micro_batches, kernel)
+    asked = aged(loads(table, rates.multiprocessors, micro_batches, kernel), software)
     lifted = on_grid(rates)
     seconds = row_seconds(asked, lifted, kernel)
-    host = np.asarray(asked.launches * lifted.launch_s * launch_share)
+    phases = np.array([software.forward_launch, software.backward_launch, software.optimizer_launch])
+    host = np.asarray(asked.launches * lifted.launch_s * phases[table.phase][:, None, None])
 
     def total(chosen: np.ndarray, values: Floats) -> Floats:
         return np.asarray(values[chosen].sum(axis=0))

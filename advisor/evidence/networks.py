@@ -16,7 +16,7 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, ValidationError
 
 from advisor.errors import InputError
-from advisor.evidence.shared import Near, doublings, newest_first, related
+from advisor.evidence.shared import Near, doublings, newest_first, related, software_document
 from advisor.hardware import Device, NumberFormat
 from advisor.quantity import Model
 from advisor.yaml_io import data_root, read_text
@@ -75,6 +75,11 @@ class NetworkMeasurement(Model):
     parallelism: Literal["data", "hybrid"]
     """hybrid: embedding tables are spread over the GPUs, the rest is replicated."""
     software: str
+    """As the source names it."""
+    runtime: str
+    """The framework, in lower case."""
+    runtime_version: str = ""
+    """Its version: that of the date of the run where the source names none; empty where it hardly matters."""
     trainer: Literal["common", "tuned"]
     throughput: Amount | None = None
     """Of all GPUs together, in ``unit``."""
@@ -129,7 +134,7 @@ class NetworkMeasurement(Model):
             "precision": self.precision,
             "memory_format": self.memory_format,
             "compile": self.compile,
-            "software": {"trainer": self.trainer},
+            "software": software_document(self.runtime, self.runtime_version) | {"trainer": self.trainer},
         }
         if not self.training:
             return found | {"inference": {"batch": self.micro_batch}}

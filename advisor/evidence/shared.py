@@ -95,3 +95,8 @@ def newest_first(date: str) -> float:
     """Return a key that sorts dates such as ``2024`` or ``2024-05-31`` with the newest first."""
     digits = date.replace("-", "").ljust(8, "0")[:8]
     return -float(digits) if digits.isdigit() else 0.0
+
+
+def software_document(framework: str, version: str) -> dict[str, str]:
+    """Return the ``software`` of a workload document; an empty version is left out."""
+    return {"framework": framework} | ({"version": version} if version else {})

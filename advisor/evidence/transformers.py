@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from advisor.errors import InputError
-from advisor.evidence.shared import Near, doublings, newest_first, related
+from advisor.evidence.shared import Near, doublings, newest_first, related, software_document
 from advisor.hardware import Device
 from advisor.workload import Method, Transformer, Workload
 from advisor.yaml_io import data_root, read_text
@@ -114,6 +114,8 @@ class Measurement:
     optimizer: str
     trainer: str
     framework: str
+    runtime: str
+    runtime_version: str
     date: str
     tokens_per_s: float | None
     memory_gib: float | None
@@ -175,7 +177,8 @@ class Measurement:
             "checkpointing": self.checkpointing,
             "attention": self.attention,
             "compile": self.compile,
-            "software": {"trainer": self.trainer, "fused_loss": self.fused_loss},
+            "software": software_document(self.runtime, self.runtime_version)
+            | {"trainer": self.trainer, "fused_loss": self.fused_loss},
         }
         if self.method != "full":
             found["lora"] = {"rank": self.lora_rank, "targets": tuple(self.lora_targets.split("+"))}

@@ -10,13 +10,13 @@ import numpy as np
 from advisor.estimation.devices import DeviceRates, device_rates
 from advisor.estimation.network import Links, links
 from advisor.estimation.step import StepParts, Traffic, traffic_seconds, training_step_s, training_traffic
-from advisor.estimation.time import Loads, loads, row_seconds
+from advisor.estimation.time import Loads, SoftwareSpeed, aged, loads, row_seconds
 from advisor.execution import Constants
 from advisor.fit.runs import Run
 from advisor.hardware import Device
 from advisor.operators import Description, Floats, Integers, OperatorTable, Phase
 from advisor.plan import is_compact
-from advisor.problem import Problem, trainer_factors
+from advisor.problem import Problem, software_speed
 from advisor.workload import Precision
 
 
@@ -41,6 +41,12 @@ class FlatRuns:
     shards: Floats
     samples: Floats
     """Samples of one step of all GPUs."""
+    half: tuple[bool, ...]
+    """Whether products are in 16 bits or fewer."""
+    forward_launches: Floats
+    """Kernels that a micro-batch starts outside backward, recomputation included."""
+    backward_launches: Floats
+    optimizer_launches: Floats
 
     def __len__(self) -> int:
         return len(self.problems)
@@ -78,25 +84,44 @@ def flatten(runs: Sequence[Run], constants: Constants) -> FlatRuns:
         )  # fmt: skip
         total = run.measurement.global_batch if training else search.micro[0]
         accumulation[number] = np.ceil(total / (search.micro[0] * layout.data)) if training else 1.0
-        samples[number] = accumulation[number] * search.micro[0] * layout.data if training else search.micro[0]
+        samples[number] = (
+            accumulation[number] * search.micro[0] * layout.data if training else search.micro[0]
+        )
     sizes_of = np.array([len(table) for table, _ in asked])
     levels = [run.checkpointing for run in runs]
-    again = np.concatenate([table.recomputed()[level] for (table, _), level in zip(asked, levels, strict=True)])
+    again = np.concatenate(
+        [table.recomputed()[level] for (table, _), level in zip(asked, levels, strict=True)]
+    )
     phase = np.concatenate([table.phase for table, _ in asked])
+    rows = _joined([each for _, each in asked])
+    number_of = np.repeat(np.arange(len(runs)), sizes_of)
+    weights = np.where(phase == Phase.OPTIMIZER, 0.0, 1.0) + again
+    backward = np.asarray(phase == Phase.BACKWARD, dtype=np.float64)
+    optimizer = np.asarray(phase == Phase.OPTIMIZER, dtype=np.float64)
+
+    def launches(share: Floats) -> Floats:
+        return np.asarray(
+            np.bincount(number_of, weights=rows.launches * share, minlength=len(runs)), dtype=np.float64
+        )
+
     return FlatRuns(
         problems=tuple(run.problem for run in runs),
         pairs=tuple(devices),
         pair=np.array([pairs[run.device.id, run.team.precisions[0]] for run in runs]),
-        rows=_joined([each for _, each in asked]),
-        run=np.repeat(np.arange(len(runs)), sizes_of),
-        weights=np.where(phase == Phase.OPTIMIZER, 0.0, 1.0) + again,
-        backward=np.asarray(phase == Phase.BACKWARD, dtype=np.float64),
-        optimizer=np.asarray(phase == Phase.OPTIMIZER, dtype=np.float64),
+        rows=rows,
+        run=number_of,
+        weights=weights,
+        backward=backward,
+        optimizer=optimizer,
         traffic=_traffic(traffic, levels),
         accumulation=accumulation,
         stages=np.array([float(run.layout.pipeline) for run in runs]),
         shards=np.array([float(run.layout.shards) for run in runs]),
         samples=samples,
+        half=tuple(run.team.precisions[0] not in ("fp32", "tf32") for run in runs),
+        forward_launches=launches(weights - backward),
+        backward_launches=launches(backward),
+        optimizer_launches=launches(optimizer),
     )
 
 
@@ -116,7 +141,12 @@ class _Tables:
         if key not in self._known:
             self._kept.append(description)
             grid = loads(table, multiprocessors, micro, self._kernel)
-            self._known[key] = Loads(*(np.broadcast_to(getattr(grid, each.name), (len(table), 1, 1))[:, 0, 0] for each in fields(Loads)))
+            self._known[key] = Loads(
+                *(
+                    np.broadcast_to(getattr(grid, each.name), (len(table), 1, 1))[:, 0, 0]
+                    for each in fields(Loads)
+                )
+            )
         return table, self._known[key]
 
 
@@ -133,7 +163,9 @@ def _traffic(parts: Sequence[Traffic], levels: Sequence[int]) -> Traffic:
 
     return Traffic(
         *(
-            np.array([one(getattr(part, each.name), level) for part, level in zip(parts, levels, strict=True)])
+            np.array(
+                [one(getattr(part, each.name), level) for part, level in zip(parts, levels, strict=True)]
+            )
             for each in fields(Traffic)
         )
     )
@@ -145,7 +177,9 @@ def gather(rates: DeviceRates, index: Integers) -> DeviceRates:
 
 
 def _links_of(link: Links, index: Integers) -> Links:
-    arrays = {name: getattr(link, name)[index] for name in ("inside", "between", "switched", "bridged", "domain")}
+    arrays = {
+        name: getattr(link, name)[index] for name in ("inside", "between", "switched", "bridged", "domain")
+    }
     return Links(latency_s=link.latency_s, node_latency_s=link.node_latency_s, **arrays)
 
 
@@ -153,21 +187,27 @@ def step_seconds(flat: FlatRuns, constants: Constants) -> Floats:
     """Return seconds of one step of every run under ``constants``, shape [runs]."""
     devices = [device for device, _ in flat.pairs]
     rates = device_rates(devices, [precision for _, precision in flat.pairs], constants)
-    factors = np.array([trainer_factors(problem, constants.software) for problem in flat.problems])
-    seconds = row_seconds(flat.rows, gather(rates, flat.pair[flat.run]), constants.kernel)
+    software = _software(flat, constants)
+    rows = aged(flat.rows, _at(software, flat.run))
+    seconds = row_seconds(rows, gather(rates, flat.pair[flat.run]), constants.kernel)
     count = len(flat)
 
     def total(values: Floats) -> Floats:
-        return np.bincount(flat.run, weights=values, minlength=count)
+        return np.asarray(np.bincount(flat.run, weights=values, minlength=count), dtype=np.float64)
 
-    launch = rates.launch_s[flat.pair] * factors[:, 0]
-    tensor, shard, reduce = traffic_seconds(flat.traffic, _links_of(links(devices, constants.network), flat.pair))
+    launch = rates.launch_s[flat.pair]
+    forward = (
+        flat.forward_launches * software.forward_launch + flat.backward_launches * software.backward_launch
+    )
+    tensor, shard, reduce = traffic_seconds(
+        flat.traffic, _links_of(links(devices, constants.network), flat.pair)
+    )
     parts = StepParts(
         device=total(seconds * flat.weights),
         device_backward=total(seconds * flat.backward),
         device_optimizer=total(seconds * flat.optimizer),
-        host=total(flat.rows.launches * flat.weights) * launch,
-        host_optimizer=total(flat.rows.launches * flat.optimizer) * launch,
+        host=forward * launch,
+        host_optimizer=flat.optimizer_launches * software.optimizer_launch * launch,
         tensor_traffic=tensor,
         shard_traffic=shard,
         reduce_traffic=reduce,
@@ -175,4 +215,19 @@ def step_seconds(flat: FlatRuns, constants: Constants) -> Floats:
         stages=flat.stages,
         shards=flat.shards,
     )
-    return training_step_s(parts, factors[:, 1], constants.network)
+    return training_step_s(parts, software.overhead, constants.software.overlap_exponent, constants.network)
+
+
+def _software(flat: FlatRuns, constants: Constants) -> SoftwareSpeed:
+    """Return the speed of each run's software, as arrays of shape [runs]."""
+    speeds = [
+        software_speed(problem, constants.software, half=half)
+        for problem, half in zip(flat.problems, flat.half, strict=True)
+    ]
+    return SoftwareSpeed(
+        *(np.array([getattr(speed, each.name) for speed in speeds]) for each in fields(SoftwareSpeed))
+    )
+
+
+def _at(software: SoftwareSpeed, index: Integers) -> SoftwareSpeed:
+    return SoftwareSpeed(*(np.asarray(getattr(software, each.name))[index] for each in fields(SoftwareSpeed)))

@@ -124,7 +124,9 @@ def _subjects(
 
 def family_of(run: Measurement) -> str:
     """Return the family of a transformer: what its architecture beyond sizes is named after."""
-    return {"llama-tied": "llama", "llama-alibi": "llama", "qwen3": "qwen", "gemma-2": "gemma"}.get(run.style, run.style)
+    return {"llama-tied": "llama", "llama-alibi": "llama", "qwen3": "qwen", "gemma-2": "gemma"}.get(
+        run.style, run.style
+    )
 
 
 def _run(
@@ -139,7 +141,7 @@ def _run(
     if reason := refusal(problem, device):
         return LeftOut(measurement, reason)
     (team,) = teams(problem, [device], constants)
-    possible = [each for each in layouts(measurement.count, problem.freedom)]
+    possible = list(layouts(measurement.count, problem.freedom))
     if not possible:
         return LeftOut(measurement, "the layout cannot be run")
     level = int(np.flatnonzero(team.search.allowed)[0])
