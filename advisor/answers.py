@@ -24,7 +24,8 @@ from advisor.estimation.devices import DeviceRates, constants_of
 from advisor.estimation.interval import combined
 from advisor.estimation.network import GPUS_PER_NODE
 from advisor.estimation.time import MATRIX_KINDS, memory_times, row_times
-from advisor.execution import CHECKPOINTING, Constants
+from advisor.execution import CHECKPOINTING, Constants, Evidence, IntervalConstants
+from advisor.hardware import Device
 from advisor.operators import Kind, OperatorTable, Phase
 from advisor.plan import is_compact
 from advisor.prices import PriceRecord
@@ -62,24 +63,39 @@ def described(record: PriceRecord | None) -> str | None:
     return f"{kinds[record.kind]}, {record.date}{note} ({source})"
 
 
-def time_spread(problem: Problem, candidate: Candidate, constants: Constants) -> float:
-    """Return the multiplicative 80 % spread of a candidate's times."""
-    extra = constants.intervals
-    own = problem.subject.spread(candidate.device.kind == "cpu")
+def time_spread(
+    problem: Problem, device: Device, count: int, constants: Constants, evidence: Evidence | None = None
+) -> float:
+    """Return the multiplicative 80 % spread of times.
+
+    Args:
+        problem: what is run.
+        device: on which GPU.
+        count: on how many.
+        constants: with the spreads.
+        evidence: what the constants have seen of the GPU and the model; None to look it up.
+    """
+    own = problem.subject.spread(device.kind == "cpu")
     if own is not None:
         return own
-    spreads = [constants_of(candidate.device, constants).spread, extra.workload]
-    if candidate.count > 1:
-        spreads.append(extra.several_gpus)
-    if candidate.count > GPUS_PER_NODE:
-        spreads.append(extra.several_nodes)
+    intervals = constants.intervals
+    gpus = "one" if count == 1 else "node" if count <= GPUS_PER_NODE else "nodes"
+    task = "training" if problem.training else "inference"
+    seen = evidence or evidence_for(device.id, problem.subject.evidence_family, intervals)
+    spreads = [
+        intervals.spread(problem.subject.evidence_kind, task, gpus, seen),
+        constants_of(device, constants).spread,
+    ]
     if problem.subject.experts:
-        spreads.append(extra.mixture_of_experts)
-    if not problem.subject.heavy_trainer:
-        spreads.append(extra.network)
-    if not problem.training:
-        spreads.append(extra.inference)
+        spreads.append(intervals.mixture_of_experts)
     return combined(*spreads)
+
+
+def evidence_for(gpu: str, family: str, intervals: IntervalConstants) -> Evidence:
+    """Return what the constants have seen of a GPU and of a family of models."""
+    if gpu in intervals.gpus:
+        return "both" if family in intervals.families else "gpu"
+    return "family" if family in intervals.families else "neither"
 
 
 def memory_document(candidate: Candidate, constants: Constants) -> MemoryDocument:
@@ -91,7 +107,7 @@ def memory_document(candidate: Candidate, constants: Constants) -> MemoryDocumen
     where = (micro, CHECKPOINTING.index(candidate.checkpointing))
     context = own.context_mib * 2**20
     required = (float(parts.required[where]) + context) / GIB
-    fixed = (parts.parameters + parts.gradients + parts.optimizer + context) / GIB
+    fixed = (parts.parameters + float(parts.gradients[where]) + parts.optimizer + context) / GIB
     spread = constants.memory.spread
     return MemoryDocument(
         required_gib=Quantity(
@@ -101,7 +117,7 @@ def memory_document(candidate: Candidate, constants: Constants) -> MemoryDocumen
         ),
         available_gib=(candidate.available_bytes + context) / GIB,
         parameters_gib=parts.parameters / GIB,
-        gradients_gib=parts.gradients / GIB,
+        gradients_gib=float(parts.gradients[where]) / GIB,
         optimizer_gib=parts.optimizer / GIB,
         activations_gib=float(parts.activations[where]) / GIB,
         temporary_gib=float(parts.temporary[where]) / GIB,
@@ -286,7 +302,7 @@ def estimate_document(
             ("step_time_s", "samples_per_s", "tokens_per_s", "total_time_h", "energy_kwh", "bottleneck")
         )
         return EstimateDocument(**common, **nothing, breakdown=())
-    step = Quantity.spread(candidate.step_s, time_spread(problem, candidate, constants))
+    step = Quantity.spread(candidate.step_s, time_spread(problem, candidate.device, candidate.count, constants))
     group, layout = candidate.team.search.group, candidate.layout
     description = group.describe(layout.tensor, is_compact(layout) if problem.training else False)
     samples_per_s = step.inverse(candidate.samples * problem.subject.samples_in_one)
@@ -316,7 +332,7 @@ def estimate_document(
 
 def _generation(problem: Problem, candidate: Candidate, constants: Constants) -> dict[str, Quantity]:
     prompt, token = candidate.team.search.serving_times(candidate.layout)
-    spread = time_spread(problem, candidate, constants)
+    spread = time_spread(problem, candidate.device, candidate.count, constants)
     each = Quantity.spread(float(token[candidate.index, 0]), spread)
     return {
         "time_to_first_token_s": Quantity.spread(float(prompt[candidate.index, 0]), spread),

@@ -29,7 +29,7 @@ class Baseline:
         found = self.candidate
         step = samples = total = None
         if found is not None:
-            step = Quantity.spread(found.step_s, time_spread(self.problem, found, constants))
+            step = Quantity.spread(found.step_s, time_spread(self.problem, found.device, found.count, constants))
             samples = step.inverse(found.samples * self.problem.subject.samples_in_one)
             steps = self.problem.steps_of(found.samples)
             total = None if steps is None else step.scaled(steps / 3600)
@@ -49,6 +49,7 @@ class Baseline:
         if self.candidate is None or not candidate.fits:
             return None
         spread = combined(
-            time_spread(self.problem, self.candidate, constants), time_spread(problem, candidate, constants)
+            time_spread(self.problem, self.candidate.device, self.candidate.count, constants),
+            time_spread(problem, candidate.device, candidate.count, constants),
         )
         return Quantity.spread(candidate.samples_per_s / self.candidate.samples_per_s, spread)

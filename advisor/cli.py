@@ -29,7 +29,8 @@ _T = TypeVar("_T")
 
 OBJECTIVES = ("balanced", "cost", "time", "energy", "value")
 FORMATS = ("table", "json", "markdown", "csv")
-SCHEMAS = ("workload", "estimate", "recommend", "compare", "gpu", "model", "price", "table")
+SCHEMAS = ("workload", "estimate", "recommend", "compare", "gpu", "model", "price", "table", "accuracy")
+AXES = ("gpu", "source", "family", "method")
 SHELLS = ("bash", "zsh", "tcsh")
 _FORMAT_OF_SUFFIX = {".json": "json", ".md": "markdown", ".csv": "csv"}
 _TABLE_TOP = 10
@@ -114,6 +115,7 @@ def _completable(parser: argparse.ArgumentParser, shtab: Any) -> argparse.Argume
     """Mark what completes to files and folders."""
     kinds = {
         "output": shtab.FILE,
+        "html": shtab.FILE,
         "workload": shtab.FILE,
         "catalog": shtab.DIRECTORY,
         "catalog_after": shtab.DIRECTORY,
@@ -190,6 +192,13 @@ def build_parser() -> argparse.ArgumentParser:
         "words", nargs="*", metavar="QUERY | show NAME", help="words to search for, or show and a model"
     )
 
+    accuracy = add("accuracy", "predicted against published, for all runs that are shipped")
+    accuracy.add_argument("--by", choices=AXES, help="group the figures by this")
+    accuracy.add_argument(
+        "--worst", metavar="N", default="1", help="list this many of each kind that are off the most (1)"
+    )
+    accuracy.add_argument("--html", metavar="FILE", help="also write a report with plots that loads nothing")
+
     schema = add("schema", "print the JSON Schema of a document")
     schema.add_argument("kind", choices=SCHEMAS, metavar="KIND", help=", ".join(SCHEMAS))
     return parser
@@ -205,7 +214,7 @@ def _add_common(parser: argparse.ArgumentParser, *, after: bool) -> None:
     add("--json", action="store_true", default=False, help="the same as --format json")
     add("--format", choices=FORMATS, help="table, unless --output ends in .json, .md or .csv")
     add("--output", metavar="FILE", help="write to a file, all of it or nothing")
-    add("--force", action="store_true", default=False, help="let --output replace a file")
+    add("--force", action="store_true", default=False, help="let --output and --html replace a file")
     add(
         "--catalog", action="append", metavar="DIR", dest="catalog_after" if after else "catalog",
         help="folder of your own catalog entries; may be given again",
@@ -300,8 +309,9 @@ def _prepare(args: argparse.Namespace) -> None:
     args.width = None if args.width is None else _whole("--width", args.width, _MIN_WIDTH, _MAX_WIDTH)
     if getattr(args, "count", None) is not None:
         args.count = _whole("--count", args.count, 1, 16384)
-    if args.output is not None:
-        _check_output(args.output, force=args.force)
+    for option in ("output", "html"):
+        if (name := getattr(args, option, None)) is not None:
+            _check_output(f"--{option}", name, force=args.force)
 
 
 def _whole(option: str, text: str, low: int, high: int) -> int:
@@ -401,6 +411,24 @@ def _shown_or_searched(args: argparse.Namespace, what: str) -> tuple[str | None,
     return name, None
 
 
+def _accuracy(args: argparse.Namespace) -> int:
+    worst = _whole("--worst", args.worst, 0, 1_000_000)
+    answer = _open(args).accuracy(args.by, worst=worst)
+    if args.html is not None:
+        from pathlib import Path
+
+        from advisor.render.accuracy_html import render as render_html
+
+        _write_file("--html", Path(args.html).expanduser(), render_html(answer), force=args.force)
+    if args.format == "table":
+        from advisor.render.accuracy import render as render_accuracy
+
+        _deliver(args, render_accuracy(answer, _page(args)))
+    else:
+        _show(args, answer)
+    return ExitCode.ANSWERED
+
+
 def _schema(args: argparse.Namespace) -> int:
     from advisor.render.json import render_schema
     from advisor.service import schema
@@ -416,6 +444,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "describe": _describe,
     "gpus": _gpus,
     "models": _models,
+    "accuracy": _accuracy,
     "schema": _schema,
 }
 
@@ -597,7 +626,7 @@ def _deliver(args: argparse.Namespace, text: str) -> None:
     else:
         from pathlib import Path
 
-        _write_file(Path(args.output).expanduser(), text, force=args.force)
+        _write_file("--output", Path(args.output).expanduser(), text, force=args.force)
 
 
 def _emit(text: str) -> None:
@@ -618,21 +647,21 @@ def _emit(text: str) -> None:
     stream.flush()
 
 
-def _check_output(name: str, *, force: bool) -> None:
+def _check_output(option: str, name: str, *, force: bool) -> None:
     from pathlib import Path
 
     path = Path(name).expanduser()
     if path.is_dir():
-        raise InputError("this is a folder", source=f"--output {name}", accepted="a file")
+        raise InputError("this is a folder", source=f"{option} {name}", accepted="a file")
     if not path.parent.is_dir():
         raise InputError(
-            "the folder does not exist", source="--output", value=name, accepted="a file in a folder"
+            "the folder does not exist", source=option, value=name, accepted="a file in a folder"
         )
     if path.is_file() and not force:
-        raise InputError("the file exists", source=f"--output {name}", hint="--force replaces it")
+        raise InputError("the file exists", source=f"{option} {name}", hint="--force replaces it")
 
 
-def _write_file(path: Path, text: str, *, force: bool) -> None:
+def _write_file(option: str, path: Path, text: str, *, force: bool) -> None:
     """Write all of a file or nothing of it."""
     import tempfile
 
@@ -646,7 +675,7 @@ def _write_file(path: Path, text: str, *, force: bool) -> None:
         try:
             with open(handle, "wb") as stream:  # noqa: PTH123 - a descriptor, not a path
                 stream.write(data)
-            _place(temporary, path, force=force)
+            _place(option, temporary, path, force=force)
         except BaseException:
             os.unlink(temporary)  # noqa: PTH108 - the name came from tempfile as text
             raise
@@ -654,12 +683,12 @@ def _write_file(path: Path, text: str, *, force: bool) -> None:
         raise ExternalError(f"{path}: cannot be written ({error.strerror or error})") from None
 
 
-def _place(temporary: str, path: Path, *, force: bool) -> None:
+def _place(option: str, temporary: str, path: Path, *, force: bool) -> None:
     mask = os.umask(0)
     os.umask(mask)
     os.chmod(temporary, 0o666 & ~mask)  # noqa: PTH101 - the name came from tempfile as text
     if path.exists() and not force:
-        raise InputError("the file exists", source=f"--output {path}", hint="--force replaces it")
+        raise InputError("the file exists", source=f"{option} {path}", hint="--force replaces it")
     os.replace(temporary, path)  # noqa: PTH105 - the name came from tempfile as text
 
 

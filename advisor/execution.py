@@ -80,7 +80,7 @@ class ArchitectureConstants(Model):
     reserved_mib: float = Field(ge=0)
     """What the driver keeps of the memory that it reports: a part and a fixed amount."""
     spread: float = Field(ge=1)
-    """Multiplicative 80 % spread of times on a GPU of this generation."""
+    """Further multiplicative 80 % spread of times where nothing is published on this generation, else 1."""
     support: Literal["current", "legacy", "partial"]
     """Whether today's training software runs: with current wheels, with older ones only, or with gaps."""
     support_note: str | None = None
@@ -152,6 +152,8 @@ class NetworkConstants(Model):
     """One-way bandwidth of one lane by PCIe generation."""
     node_gb_s: Mapping[str, float]
     """Inter-node bandwidth of one GPU by segment, one way; of datacenter GPUs by PCIe generation, as of their cards."""
+    node_share: float = Field(gt=0, le=1)
+    """Share of it that collectives reach."""
     latency_us: float = Field(gt=0)
     node_latency_us: float = Field(gt=0)
     overlap_data: float = Field(ge=0, le=1)
@@ -166,13 +168,20 @@ class MemoryConstants(Model):
 
     fragmentation: float = Field(ge=0, lt=0.5)
     """Reserved but unusable part of activations and temporaries."""
-    activation_slack: float = Field(ge=1, le=1.5)
-    """What models keep beside the tensors that a description by formula lists."""
+    rotary_slack: float = Field(ge=1, le=1.5)
+    """What models with rotary positions keep beside the tensors of their description, where no kernels are fused."""
     collective_mib: float = Field(ge=0)
+    """Buffers of one communicator: of data, tensor or pipeline parallelism."""
+    loading_mib: float = Field(ge=0)
+    """What loading and preparing a frozen base leaves unusable in the allocator's pool."""
     convolution_workspace: float = Field(ge=0, le=2)
     """Share of input and output of the largest convolution that its algorithm holds once more."""
     margin: float = Field(ge=0, lt=0.2)
+    """Share of all that a plan needs that is kept free."""
+    safety: float = Field(ge=1)
+    """How many times activations, temporaries and overhead must find room for a plan to be called fitting."""
     spread: float = Field(ge=1)
+    """Multiplicative 80 % spread of activations, temporaries and overhead."""
     source: str
 
 
@@ -199,6 +208,10 @@ class SoftwareAge(Model):
     """Rate of convolutions in fp32 and TF32."""
     streaming: float = Field(default=1.0, gt=0)
     """Speed of what streams memory: fused kernels read and write less."""
+    saved_activations: float = Field(default=1.0, gt=0)
+    """What transformers keep from forward to backward: chains of small operators keep their steps."""
+    zeroes_gradients: bool = False
+    """Gradients are set to zero between steps, where current software frees them."""
 
 
 class SoftwareConstants(Model):
@@ -240,17 +253,47 @@ def version_key(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in found.group().split(".")) if found else ()
 
 
-class IntervalConstants(Model):
-    """Further multiplicative 80 % spreads of times, combined with that of the architecture as independent errors."""
+Evidence = Literal["both", "gpu", "family", "neither"]
+"""What published runs the constants rest on: some on this GPU and some of this family of models, one, or neither."""
 
-    workload: float = Field(ge=1)
-    several_gpus: float = Field(ge=1)
-    several_nodes: float = Field(ge=1)
+
+class MeasuredSpread(Model):
+    """Multiplicative 80 % spreads of times, as held-out published runs show them, by what the constants had seen."""
+
+    subject: Literal["transformer", "network"]
+    task: Literal["training", "inference"]
+    gpus: Literal["one", "node", "nodes"]
+    """One GPU, 2 to 8, or more."""
+    both: float = Field(ge=1)
+    gpu: float = Field(ge=1)
+    family: float = Field(ge=1)
+    neither: float = Field(ge=1)
+    runs: int = Field(ge=0)
+    """Published runs behind the spreads; 0 for a prior."""
+
+
+class IntervalConstants(Model):
+    """Multiplicative 80 % spreads of times."""
+
+    measured: tuple[MeasuredSpread, ...]
     mixture_of_experts: float = Field(ge=1)
-    inference: float = Field(ge=1)
-    network: float = Field(ge=1)
-    """Of a network by its operator table: convolutions differ more by library and version than matrix products."""
+    """A further spread, combined as an independent error: few such runs are published."""
+    gpus: tuple[str, ...]
+    """GPUs with published runs."""
+    families: tuple[str, ...]
+    """Families of networks, and kinds of transformers, with published runs."""
     source: str
+
+    def spread(self, subject: str, task: str, gpus: str, evidence: Evidence) -> float:
+        """Return the spread of a kind of job.
+
+        Raises:
+            KeyError: the constants have no such kind.
+        """
+        for each in self.measured:
+            if (each.subject, each.task, each.gpus) == (subject, task, gpus):
+                return float(getattr(each, evidence))
+        raise KeyError((subject, task, gpus))
 
 
 class BaselineConstants(Model):

@@ -300,9 +300,11 @@ class Search:
         compact = is_compact(layout)
         description = self.group.describe(layout.tensor, compact)
         sizes = self.group.precisions(layout)
-        estimate = training_memory if self.freedom.training else inference_memory
-        per_replica = self.micro if self.freedom.training else self.micro / layout.data
-        return estimate(description, sizes, layout, per_replica, self.constants.memory)
+        constants = self.constants.memory
+        if not self.freedom.training:
+            return inference_memory(description, sizes, layout, self.micro / layout.data, constants)
+        accumulation = self._accumulation(layout)
+        return training_memory(description, sizes, layout, self.micro, constants, accumulation)
 
     def _training_step(self, layout: Layout, accumulation: Floats) -> Floats:
         """Return seconds of one optimizer step, shape [G, M, C]."""
@@ -329,6 +331,7 @@ class Search:
             device_backward=times.device_backward[:, :, None],
             device_optimizer=times.device_optimizer[:, None, None],
             host=times.host[:, :, None] + times.host_recompute,
+            host_backward=times.host_backward[:, :, None],
             host_optimizer=times.host_optimizer[:, None, None],
             tensor_traffic=tensor,
             shard_traffic=shard,

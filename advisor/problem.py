@@ -24,7 +24,7 @@ from advisor.estimation.devices import (
 from advisor.estimation.memory import Precisions
 from advisor.estimation.network import links
 from advisor.estimation.time import SoftwareSpeed
-from advisor.execution import Constants, Layout, SoftwareConstants
+from advisor.execution import Constants, Layout, SoftwareAge, SoftwareConstants
 from advisor.hardware import Device
 from advisor.operators import Description
 from advisor.plan import Freedom, Group, Search, is_compact
@@ -241,7 +241,7 @@ def _group(
         software=software_speed(problem, constants.software, half=compute_bytes < 4),
         describe=describe,
         decode=decode,
-        precisions=_state_sizes(problem, compute_bytes),
+        precisions=_state_sizes(problem, compute_bytes, constants),
         new_tokens=workload.inference.new_tokens if problem.generates else 0,
     )
 
@@ -282,7 +282,7 @@ def _variant(
     constants: Constants,
 ) -> Variant:
     workload = problem.workload
-    mixed = workload.method == "full" and compute_bytes < 4 and workload.master_weights != "none"
+    mixed = workload.method == "full" and compute_bytes < 4 and workload.master_weights in ("auto", "fp32")
     fused = workload.compile or workload.software.trainer == "tuned"
     # Kernels for fp32 vector units read NCHW; those for tensor cores want NHWC.
     channels_last = workload.memory_format == "nhwc" or compute_bytes == 4.0
@@ -309,8 +309,15 @@ def _variant(
         layout_copies=0.0 if channels_last else constants.traced.layout_copies,
         wide_group=constants.traced.wide_group if workload.memory_format == "nhwc" else math.inf,
         wide_group_rate=constants.traced.wide_group_rate,
+        kept_share=_age(problem, constants).saved_activations,
+        rotary_share=1.0 if fused else constants.memory.rotary_slack,
         workspace_share=constants.memory.convolution_workspace,
     )
+
+
+def _age(problem: Problem, constants: Constants) -> SoftwareAge:
+    software = problem.workload.software
+    return constants.software.age(software.framework, software.version)
 
 
 def _trainable_bytes(problem: Problem, compute_bytes: float) -> float:
@@ -357,30 +364,32 @@ def _cache_bytes(problem: Problem, compute_bytes: float) -> float:
     return sizes[problem.workload.inference.kv_cache]
 
 
-def _state_sizes(problem: Problem, compute_bytes: float) -> Callable[[Layout], Precisions]:
+def _state_sizes(
+    problem: Problem, compute_bytes: float, constants: Constants
+) -> Callable[[Layout], Precisions]:
     """Return the bytes of each kind of state by layout.
 
     With fp32 master weights, one GPU and DDP hold fp32 weights that autocast casts; ZeRO, tensor and pipeline
     parallelism, and tuned trainers always, hold half-precision weights and gradients beside a master copy (Rajbhandari
-    et al. 2020, section 3.1), the split ones with gradients in fp32;
+    et al. 2020, section 3.1), the split ones with gradients in fp32
+    and, in software that zeroes those of backward and does not free them, both;
     FSDP shards fp32 weights and gradients. The optimizer's step over lists of tensors needs one buffer as large as the
-    weights that it updates.
+    weights that it updates; the fused step of tuned trainers needs none.
     """
     workload = problem.workload
     trainable = _trainable_bytes(problem, compute_bytes)
-    optimizer = OPTIMIZERS[workload.optimizer]
+    optimizer, tuned = OPTIMIZERS[workload.optimizer], workload.software.trainer == "tuned"
     quantised = _quantised(problem)
+    zeroes = _age(problem, constants).zeroes_gradients
     # Autocast leaves weights as they are; trainers of adapters and servers load them in the compute format.
     full = problem.training and workload.method == "full"
 
     def sizes(layout: Layout) -> Precisions:
-        compact = is_compact(layout) or workload.software.trainer == "tuned"
+        compact = is_compact(layout) or tuned or workload.master_weights == "copy"
         split = layout.tensor * layout.pipeline > 1
         copies = trainable > compute_bytes and compact and layout.strategy != "fsdp"
         copies = copies and workload.method == "full"
         gradient = compute_bytes if copies and not split else trainable
-        if workload.optimizer == "none":
-            gradient = 0.0
         return Precisions(
             trainable=trainable,
             compute=compute_bytes if copies else 0.0,
@@ -389,7 +398,9 @@ def _state_sizes(problem: Problem, compute_bytes: float) -> Callable[[Layout], P
             frozen=trainable if full else compute_bytes,
             gathered=compute_bytes,
             quantised=QUANTISED_BYTES[quantised] if quantised else compute_bytes,
-            optimizer_temporary=trainable if optimizer.passes else 0.0,
+            optimizer_temporary=trainable if optimizer.passes and not tuned else 0.0,
+            gradient_beside=compute_bytes if copies and split and zeroes else 0.0,
+            gradients_persist=copies or zeroes,
         )
 
     return sizes

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel
 
+from advisor.accuracy_documents import AccuracyAnswer
 from advisor.documents import CompareAnswer, Document, EstimateAnswer, GpuAnswer, ModelAnswer, RecommendAnswer
 from advisor.errors import InputError
 from advisor.network import NetworkTable
@@ -22,6 +23,7 @@ SCHEMAS: Mapping[str, type[BaseModel]] = {
     "model": ModelAnswer,
     "price": PriceRecord,
     "table": NetworkTable,
+    "accuracy": AccuracyAnswer,
 }
 
 

@@ -11,6 +11,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from advisor.accuracy_documents import AccuracyAnswer, Axis
 from advisor.alternatives import MORE_GPUS, changes
 from advisor.answers import PriceTags, estimate_document, time_spread
 from advisor.baseline import Baseline
@@ -291,6 +292,22 @@ class Advisor:
         """
         return operator_table(workload, self._root, self.constants.learners, self._code)
 
+    def accuracy(self, by: Axis | None = None, *, worst: int = 1) -> AccuracyAnswer:
+        """Compare every published figure of the catalog with the prediction for exactly that run.
+
+        Args:
+            by: what to group the figures of each section by.
+            worst: rows to list of each section, those that are off the most.
+        """
+        from advisor.fit.compared import compared
+        from advisor.fit.report import accuracy_answer
+
+        evidence = compared(self._root, self._index.by_id, self.constants)
+        return accuracy_answer(
+            evidence.comparisons, evidence.left_out, constants_date=self.constants.date, by=by,
+            worst_rows=worst,
+        )  # fmt: skip
+
     def gpus(self, query: str | None = None) -> GpuAnswer:
         """List the devices whose id, name, architecture, vendor or segment contain every word of ``query``."""
         words = (query or "").lower().split()
@@ -348,7 +365,7 @@ class Advisor:
 
         def factor(candidate: Candidate) -> float:
             support = constants_of(candidate.device, self.constants).support
-            return time_spread(problem, candidate, self.constants) * extra[support]
+            return time_spread(problem, candidate.device, candidate.count, self.constants) * extra[support]
 
         return factor
 

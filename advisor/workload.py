@@ -305,7 +305,7 @@ class Workload(Model):
     data: Data = Data()
     batch: Batch = Batch()
     precision: Precision | Literal["auto"] = "auto"
-    master_weights: Literal["auto", "fp32", "none"] = "auto"
+    master_weights: Literal["auto", "fp32", "copy", "none"] = "auto"
     optimizer: Optimizer = "adamw"
     checkpointing: Checkpointing | Literal["auto"] = "auto"
     attention: Attention | Literal["auto"] = "auto"

@@ -83,7 +83,7 @@ def predict(measurement: Measurement, advisor: Advisor) -> Prediction:
     own = constants.of(device.vendor, device.architecture, device.compute_capability)
     allocated = float(parts.allocated[where])
     overhead = float(parts.overhead[where])
-    required = float(parts.required[where]) + own.context_mib * 2**20
+    device_bytes = float(parts.reserved[where]) + own.context_mib * 2**20
     step = float(choices.step_s[0])
     return Prediction(
         measurement=measurement,
@@ -91,7 +91,7 @@ def predict(measurement: Measurement, advisor: Advisor) -> Prediction:
         tokens_per_s=float(choices.samples[0]) * measurement.sequence_length / step,
         allocated_gib=allocated / GIB,
         reserved_gib=(allocated + overhead) / GIB,
-        device_gib=required / GIB,
+        device_gib=device_bytes / GIB,
         fits=bool(choices.fits[0]),
         problem=problem,
         team=team,
@@ -115,7 +115,7 @@ def memory_terms(prediction: Prediction) -> dict[str, float]:
     parts = search.memory(choices.layouts[int(choices.layout[0])])
     where = (0, int(choices.checkpointing[0]))
     found: dict[str, Any] = {
-        "parameters": parts.parameters, "gradients": parts.gradients, "optimizer": parts.optimizer,
+        "parameters": parts.parameters, "gradients": parts.gradients[where], "optimizer": parts.optimizer,
         "activations": parts.activations[where], "temporary": parts.temporary[where],
         "overhead": parts.overhead[where],
     }  # fmt: skip

@@ -57,21 +57,30 @@ def saved_activations(
     """
     inputs = _saved_inputs(model, inventory, variant)
     kept = {"none": 0.0, "selective": 0.0, "full": 0.0}
-    largest = 0.0
+    largest = score_gradients = 0.0
     gradients = 2.0 * max(ffn_channels(model), model.hidden) * variant.compute_bytes
     for stack, layers in stacks(model):
         tokens = span.queries(stack) / variant.tensor
         whole = span.queries(stack) if variant.attention == "eager" else tokens
-        keys = span.queries(stack)
-        if stack == "decoder" and model.kind == "encoder-decoder":
-            keys += span.encoder
-        layer = _layer(model, variant, inputs[stack], keys)
+        crosses = stack == "decoder" and model.kind == "encoder-decoder"
+        layer = _layer(
+            _of_stack(model, stack),
+            variant,
+            inputs[stack],
+            span.queries(stack),
+            span.encoder if crosses else 0,
+        )
         kept["none"] += layers * tokens * layer.total
         kept["selective"] += layers * tokens * layer.selective
         kept["full"] += layers * whole * model.hidden * variant.residual_bytes
-        largest = max(largest, tokens * (layer.total + gradients))
+        eager = 2.0 * model.heads * span.queries(stack) * variant.compute_bytes
+        scores = tokens * eager if variant.attention == "eager" else 0.0
+        score_gradients = max(score_gradients, scores)
+        largest = max(largest, tokens * (layer.total + gradients) + scores)
+    share = variant.kept_share * (variant.rotary_share if model.position == "rotary" else 1.0)
+    kept = {name: value * share for name, value in kept.items()}
     logits = _logits(model, span, variant)
-    gradient = span.queries(main_stack(model)) * gradients / variant.tensor
+    gradient = span.queries(main_stack(model)) * gradients / variant.tensor + score_gradients
     return Activations(
         saved={name: Affine(0.0, value) for name, value in kept.items()},
         working={
@@ -80,6 +89,20 @@ def saved_activations(
             "full": Affine(0.0, max(logits, largest)),
         },
     )
+
+
+def _of_stack(model: Transformer, stack: str) -> Transformer:
+    """Return the model with the sizes of one of its stacks."""
+    if stack != "decoder" or model.kind != "encoder-decoder":
+        return model
+    heads = model.decoder_heads or model.heads
+    sizes = {
+        "heads": heads,
+        "kv_heads": model.decoder_heads or model.kv_head_count,
+        "head_dim": model.head_dim or model.hidden // heads,
+        "ffn": model.decoder_ffn or model.ffn,
+    }
+    return model.model_copy(update=sizes)
 
 
 def inference_activations(model: Transformer, tokens: float, variant: Variant) -> Activations:
@@ -109,25 +132,37 @@ def _saved_inputs(
     return found
 
 
-def _layer(model: Transformer, variant: Variant, inputs: Mapping[str, bool], keys: float) -> _Layer:
-    """Return what one layer keeps for one token; ``keys`` is the number of keys that its attention reads."""
+def _layer(
+    model: Transformer, variant: Variant, inputs: Mapping[str, bool], keys: float, cross_keys: float
+) -> _Layer:
+    """Return what one layer keeps for one token.
+
+    ``keys`` are the tokens that its own attention reads, ``cross_keys`` those of the encoder that it attends to beside
+    (0: none), whose keys and values it makes and keeps itself.
+    """
     c, r = variant.compute_bytes, variant.residual_bytes
     channels = ffn_channels(model)
 
     def any_of(*parts: str) -> bool:
         return any(inputs.get(part, False) for part in parts)
 
-    core, scores = _attention_core(model, variant, keys)
-    cheap = model.norms_per_layer * model.hidden * _norm_bytes(model, variant)
-    cheap += 2 * model.hidden if trains_with_dropout(model) else 0.0
+    core, scores = _attention_core(model, variant, keys, keys)
+    attentions = 1
+    if cross_keys:
+        attentions = 2
+        crossed, cross_scores = _attention_core(model, variant, cross_keys, keys)
+        core, scores = core + crossed, scores + cross_scores
+    cheap = (model.norms_per_layer + attentions - 1) * model.hidden * _norm_bytes(model, variant)
+    cheap += (1 + attentions) * model.hidden if _drops(model) else 0.0
     if any_of("query", "key", "value", "query_down", "kv_down"):
-        cheap += model.hidden * c
+        cheap += attentions * model.hidden * c
     if any_of("gate", "up"):
         cheap += model.hidden * c * (model.active_experts or 1)
     if r != c and any_of("output"):
         cheap += 2 * model.hidden * c
     products = channels * c * (2 if model.gated_ffn else 1)
-    cheap += channels * c if model.gated_ffn else 0.0
+    # Fused kernels of a gated network compute its activation again from the gate.
+    cheap += channels * c if model.gated_ffn and not variant.fused else 0.0
     cheap += channels * c if any_of("down") else 0.0
     if variant.method != "full":
         cheap += _adapter_inputs(model, variant, inputs, channels)
@@ -147,10 +182,11 @@ def _adapter_inputs(
     keeps.
     """
     each = 1.0 + (variant.compute_bytes if variant.quantised else 0.0)
+    experts = model.active_experts or 1
     groups = (
         (("query", "key", "value"), float(model.hidden)),
-        (("output",), float(model.hidden)),
-        (("gate", "up"), float(model.hidden)),
+        (("output",), float(model.heads * model.head_size)),
+        (("gate", "up"), float(model.hidden * experts)),
         (("down",), channels),
     )
     adapted = variant.lora_targets
@@ -161,19 +197,30 @@ def _adapter_inputs(
     )
 
 
-def _attention_core(model: Transformer, variant: Variant, keys: float) -> tuple[float, float]:
-    """Return bytes kept for one token: queries, keys, values and result; and the eager chain over the scores."""
+def _attention_core(
+    model: Transformer, variant: Variant, keys: float, queries: float
+) -> tuple[float, float]:
+    """Return bytes kept for one token: queries, keys, values and result; and the eager chain over the scores.
+
+    The chain keeps the result of the softmax (in fp32 under autocast, and where models upcast it themselves), the copy
+    in the compute format that the second product reads, and the mask of dropout.
+    """
     c, latent = variant.compute_bytes, model.latent_attention
     query_width = model.heads * (latent.nope_head_dim + latent.rope_head_dim if latent else model.head_size)
     value_width = model.heads * (latent.value_head_dim if latent else model.head_size)
     kv_width = 2 * model.kv_head_count * model.head_size if latent is None else query_width + value_width
-    core = (query_width + kv_width + value_width) * c
+    core = (query_width + kv_width * keys / queries + value_width) * c
     if variant.attention == "flash":
         return core + 4.0 * model.heads, 0.0
-    softmax = 4.0 if variant.autocast else c
-    scores = c + softmax + (c if softmax != c else 0.0)
-    scores += c + 1 if trains_with_dropout(model) else 0.0
+    drops = _drops(model)
+    softmax = 4.0 if variant.autocast or not (drops or variant.fused) else c
+    scores = softmax + (c if drops or softmax != c else 0.0) + (1.0 if drops else 0.0)
     return core, model.heads * keys * scores
+
+
+def _drops(model: Transformer) -> bool:
+    """Say whether masks of dropout are kept: decoders with learned positions (GPT-2, GPT-3) train with it too."""
+    return trains_with_dropout(model) or model.position == "learned"
 
 
 def _norm_bytes(model: Transformer, variant: Variant) -> float:

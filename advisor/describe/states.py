@@ -7,7 +7,7 @@ from advisor.describe.weights import Role, Weight
 from advisor.operators import States
 
 
-def states(inventory: tuple[Weight, ...], variant: Variant, layers: int) -> States:
+def states(inventory: tuple[Weight, ...], variant: Variant, layers: int, *, training: bool) -> States:
     """Return the elements on one tensor-parallel rank; ``layers`` sizes the unit that sharding gathers at once."""
     trainable = frozen = quantised = copies = largest = 0.0
     layered = outside = 0.0
@@ -20,7 +20,7 @@ def states(inventory: tuple[Weight, ...], variant: Variant, layers: int) -> Stat
             layered += elements
         else:
             outside = max(outside, elements)
-        if variant.method == "full" and variant.optimizer != "none":
+        if variant.method == "full" and training:
             trainable += elements
             largest = max(largest, 0.0 if weight.tied else outputs * inputs)
             copies += elements if variant.autocast and weight.role is Role.LINEAR else 0.0

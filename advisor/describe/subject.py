@@ -66,6 +66,14 @@ class Subject(Protocol):
         """Models that are alike."""
 
     @property
+    def evidence_kind(self) -> Literal["transformer", "network"]:
+        """Whose published runs say how sure its times are."""
+
+    @property
+    def evidence_family(self) -> str:
+        """Models whose published runs are evidence for this one."""
+
+    @property
     def unit(self) -> str:
         """What one sample is, for people."""
 
@@ -179,11 +187,17 @@ class TransformerSubject(_Network):
     family: str
     usual_length: int | None = None
 
+    evidence_kind: Literal["transformer", "network"] = "transformer"
     unit = "sequence"
     has_attention = True
     can_checkpoint = True
     heavy_trainer = True
     largest_micro_batch = LARGEST_MICRO_BATCH
+
+    @property
+    def evidence_family(self) -> str:
+        """Its kind: a transformer is described by its sizes, so all of a kind are alike."""
+        return f"{self.transformer.kind} transformer"
 
     @property
     def heads(self) -> int:
@@ -316,6 +330,7 @@ class NetworkSubject(_Network):
 
     table: NetworkTable
 
+    evidence_kind: Literal["transformer", "network"] = "network"
     heads = 1
     layers = 1
     experts = 0
@@ -330,6 +345,11 @@ class NetworkSubject(_Network):
 
     @property
     def family(self) -> str:
+        """Family of the table."""
+        return self.table.family
+
+    @property
+    def evidence_family(self) -> str:
         """Family of the table."""
         return self.table.family
 
@@ -446,6 +466,8 @@ class LearnerSubject:
     learner: Learner
     constants: LearnerConstants
 
+    evidence_kind: Literal["transformer", "network"] = "network"
+    evidence_family = "learner"
     family = "learner"
     unit = "row"
     heads = 1

@@ -11,8 +11,8 @@ from advisor.describe.pointwise import embedding, loss, pointwise, weight_traffi
 from advisor.describe.products import products
 from advisor.describe.states import states
 from advisor.describe.variant import Lengths, Variant, lengths, main_stack, stacks
-from advisor.describe.weights import Weight, weights
-from advisor.operators import Affine, Description, Operator, OperatorTable
+from advisor.describe.weights import weights
+from advisor.operators import Affine, Description, Operator, OperatorTable, States
 from advisor.workload import Transformer
 
 
@@ -20,7 +20,7 @@ def describe_training(model: Transformer, sequence_length: int, variant: Variant
     """Return the table and the memory of one training step with ``sequence_length`` tokens a sample."""
     span = lengths(model, sequence_length)
     inventory = weights(model)
-    held = states(inventory, variant, sum(count for _, count in stacks(model)))
+    held = states(inventory, variant, sum(count for _, count in stacks(model)), training=True)
     operators = [
         *embedding(model, inventory, span, variant, training=True),
         *products(model, inventory, span, variant, training=True),
@@ -31,7 +31,7 @@ def describe_training(model: Transformer, sequence_length: int, variant: Variant
         *optimizer_step(held.trainable, variant.optimizer, variant.trainable_bytes),
     ]
     kept = saved_activations(model, inventory, span, variant)
-    return _description(model, inventory, span, variant, operators, kept)
+    return _description(model, held, span, variant, operators, kept)
 
 
 def describe_inference(
@@ -67,14 +67,14 @@ def describe_inference(
         own = new_tokens if reads else prompt_tokens + new_tokens
         cached = cache_elements(model, own, span.encoder if reads else 0) / cache_split(model, variant.tensor)
     kept = inference_activations(model, span.queries(main_stack(model)), variant)
-    return _description(
-        model, inventory, span, variant, operators, kept, cache=Affine(0.0, cached * cache_element_bytes)
-    )
+    held = states(inventory, variant, sum(count for _, count in stacks(model)), training=False)
+    cache = Affine(0.0, cached * cache_element_bytes)
+    return _description(model, held, span, variant, operators, kept, cache)
 
 
 def _description(
     model: Transformer,
-    inventory: tuple[Weight, ...],
+    held: States,
     span: Lengths,
     variant: Variant,
     operators: list[Operator],
@@ -85,7 +85,7 @@ def _description(
     tokens = span.queries(main_stack(model))
     return Description(
         table=OperatorTable.of(operators),
-        states=states(inventory, variant, layers),
+        states=held,
         saved=kept.saved,
         working=kept.working,
         layers=layers,

@@ -47,6 +47,8 @@ class Variant:
         batch_norm_backward: backward.
         wide_group: channels of a group from which weight gradients run at ``wide_group_rate`` (infinite: none).
         wide_group_rate: share of the rate of other grouped convolutions.
+        kept_share: how much more than current software it keeps from forward to backward.
+        rotary_share: the same of a model with rotary positions over what its description lists.
         workspace_share: share of the largest convolution's tensors that its algorithm holds once more.
     """
 
@@ -72,6 +74,8 @@ class Variant:
     batch_norm_backward: float = 1.0
     wide_group: float = math.inf
     wide_group_rate: float = 1.0
+    kept_share: float = 1.0
+    rotary_share: float = 1.0
     workspace_share: float = 0.0
 
     @property

@@ -29,14 +29,18 @@ class Precisions:
     quantised: float
     optimizer_temporary: float
     """Bytes of optimizer temporaries for one trainable element."""
+    gradient_beside: float = 0.0
+    """Bytes of the gradient that backward writes, where it is kept beside the one that accumulates."""
+    gradients_persist: bool = True
+    """Gradients have memory of their own through the whole step; else backward makes them as activations go."""
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class MemoryParts:
-    """Bytes on the fullest GPU; ``activations``, ``temporary``, ``overhead`` and ``margin`` have shape [M, C]."""
+    """Bytes on the fullest GPU at the peak; all but ``parameters`` and ``optimizer`` have shape [M, C]."""
 
     parameters: float
-    gradients: float
+    gradients: Floats
     optimizer: float
     activations: Floats
     temporary: Floats
@@ -49,9 +53,19 @@ class MemoryParts:
         return self.parameters + self.gradients + self.optimizer + self.activations + self.temporary
 
     @property
+    def reserved(self) -> Floats:
+        """What the allocator takes from the device at the peak, with the buffers of collectives."""
+        return self.allocated + self.overhead
+
+    @property
     def required(self) -> Floats:
-        """What the device must offer to the process."""
-        return self.allocated + self.overhead + self.margin
+        """What the device must offer to the process for the plan to be called fitting: the safe end."""
+        return self.reserved + self.margin
+
+    @property
+    def known(self) -> float:
+        """Weights and optimizer state, which are counted and not estimated."""
+        return self.parameters + self.optimizer
 
 
 def training_memory(
@@ -60,14 +74,29 @@ def training_memory(
     layout: Layout,
     micro_batches: Floats,
     constants: MemoryConstants,
+    accumulation: Floats | None = None,
 ) -> MemoryParts:
     """Return the memory of one training step.
+
+    Two moments compete for the peak: the start of backward, with all activations and the temporaries of the loss, and
+    the optimizer's step, with all gradients and its temporaries. Gradients that an earlier micro-batch left, or that
+    have buffers of their own, exist at both; else only that of the head exists at the first (frameworks free gradients
+    after the step).
 
     ZeRO-1 divides the optimizer's state and master copy, ZeRO-2 the gradients too, ZeRO-3 and FSDP the parameters too
     (Rajbhandari et al. 2020, section 5); what they gather is a temporary, and so are the buckets from which DDP reduces
     a copy of the gradients (Li et al. 2020, section 4.2). Pipeline stages hold a share of the layers (one of them
     also the embedding or the head) and, under a one-forward-one-backward schedule, activations of as many micro-
-    batches as there are stages, so the first stage keeps as much as the whole model would.
+    batches as there are stages, so the first stage keeps as much as the whole model would. Each way of dividing has
+    communicators of its own, with their buffers.
+
+    Args:
+        description: the model.
+        precisions: bytes of one element of each kind of state.
+        layout: how the GPUs share the work.
+        micro_batches: samples of one forward pass, shape [M].
+        constants: of the allocator.
+        accumulation: micro-batches of a step, shape [M]; None where gradients of earlier ones are always held.
     """
     held = description.states
     strategy, shards, stages = layout.strategy, layout.shards, layout.pipeline
@@ -94,34 +123,43 @@ def training_memory(
     if sharded:
         share = held.trainable / (held.trainable + held.frozen + held.frozen_quantised)
         gathered = held.largest_unit * (2 * precisions.gathered + share * precisions.gradient)
-    optimizer_peak = precisions.optimizer_temporary * trainable / master_shards
 
-    micro = micro_batches[:, None]
-    slack = 1.0 if description.measured else constants.activation_slack
-    saved = _by_checkpointing(description.saved, micro_batches) * slack
-    working = _by_checkpointing(description.working, micro_batches)
-    autocast = (
-        held.autocast_copies / stages * 2.0 if precisions.trainable > 2 and not precisions.compute else 0.0
-    )
-    activations = saved + (0.0 if sharded else autocast) + 0.0 * micro
-    temporary = np.maximum(working, optimizer_peak - activations) + gathered
+    saved = _by_checkpointing(description.saved, micro_batches)
+    working = _by_checkpointing(description.working, micro_batches) + gathered
+    casts = precisions.trainable > 2 and not precisions.compute and not sharded
+    activations = saved + (held.autocast_copies / stages * 2.0 if casts else 0.0)
+    gradients = trainable * (precisions.gradient + precisions.gradient_beside) / gradient_shards
+    buckets = gradients if strategy == "ddp" else 0.0
+    early = np.full(len(micro_batches), gradients)
+    if not precisions.gradients_persist and strategy == "none" and stages == 1 and accumulation is not None:
+        first = min(held.largest_tensor * precisions.gradient, gradients)
+        early = np.where(accumulation > 1, gradients, first)
+    optimizer_peak = precisions.optimizer_temporary * trainable / master_shards
+    peak = np.maximum(activations + working + early[:, None], gradients + optimizer_peak)
+    gradients_at_peak = np.clip(peak - activations - working, early[:, None], gradients)
+    temporary = peak - activations - gradients_at_peak + buckets
+    communicators = (layout.data > 1) + (layout.tensor > 1) + (stages > 1)
     overhead = constants.fragmentation * (activations + temporary)
-    if layout.count > 1:
-        overhead = overhead + constants.collective_mib * 2**20
-    gradients = trainable * precisions.gradient / gradient_shards
-    if layout.strategy == "ddp":
-        temporary = temporary + gradients
+    overhead = overhead + communicators * constants.collective_mib * 2**20
+    if held.frozen + held.frozen_quantised > held.trainable and strategy == "none":
+        overhead = overhead + constants.loading_mib * 2**20
     optimizer = trainable * precisions.state / master_shards
-    allocated = parameters + gradients + optimizer + activations + temporary
     return MemoryParts(
         parameters=parameters,
-        gradients=gradients,
+        gradients=gradients_at_peak,
         optimizer=optimizer,
         activations=activations,
         temporary=temporary,
         overhead=overhead,
-        margin=constants.margin * allocated,
+        margin=_margin(
+            parameters + optimizer + gradients_at_peak, activations + temporary + overhead, constants
+        ),
     )
+
+
+def _margin(counted: Floats | float, estimated: Floats, constants: MemoryConstants) -> Floats:
+    """Return what is kept free: a part of what is estimated, and less of what is counted."""
+    return constants.margin * (counted + estimated) + (constants.safety - 1) * estimated
 
 
 def inference_memory(
@@ -144,12 +182,12 @@ def inference_memory(
         overhead = overhead + constants.collective_mib * 2**20
     return MemoryParts(
         parameters=parameters,
-        gradients=0.0,
+        gradients=np.zeros(shape),
         optimizer=0.0,
         activations=cache,
         temporary=working,
         overhead=overhead,
-        margin=constants.margin * (parameters + cache + working),
+        margin=_margin(parameters + cache, working + overhead, constants),
     )
 
 

@@ -102,6 +102,7 @@ class StepParts:
         device_backward: those of the backward pass alone.
         device_optimizer: the kernels of the optimizer's step over all weights.
         host: starting the kernels, recomputation included.
+        host_backward: starting those of the backward pass alone.
         host_optimizer: starting those of the optimizer.
         tensor_traffic: all-reduces of tensor parallelism.
         shard_traffic: gathering weights and scattering gradients of sharded training.
@@ -115,6 +116,7 @@ class StepParts:
     device_backward: Floats
     device_optimizer: Floats
     host: Floats
+    host_backward: Floats
     host_optimizer: Floats
     tensor_traffic: Floats
     shard_traffic: Floats
@@ -138,11 +140,14 @@ def training_step_s(
         overlap_exponent: see :func:`together`.
         network: how much of the traffic hides.
     """
-    busy = together(parts.device, parts.host, overlap_exponent) * overhead / parts.stages
+    forward = together(
+        parts.device - parts.device_backward, parts.host - parts.host_backward, overlap_exponent
+    )
+    backward = together(parts.device_backward, parts.host_backward, overlap_exponent)
+    busy = (forward + backward) * overhead / parts.stages
     tensor = parts.tensor_traffic * (1 - network.overlap_tensor) / parts.stages
     micro = busy + tensor + _exposed(parts.shard_traffic, busy, network.overlap_shards)
-    backward = parts.device_backward * overhead / parts.stages
-    once = _exposed(parts.reduce_traffic, backward, network.overlap_data)
+    once = _exposed(parts.reduce_traffic, backward * overhead / parts.stages, network.overlap_data)
     device_optimizer = parts.device_optimizer / (parts.shards * parts.stages)
     once = once + together(device_optimizer, parts.host_optimizer, overlap_exponent) * overhead
     return np.asarray((parts.accumulation + parts.stages - 1) * micro + once)

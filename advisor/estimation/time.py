@@ -97,6 +97,7 @@ class StepTimes:
     matrix: Floats
     """The part of ``device`` in matrix products and attention."""
     host: Floats
+    host_backward: Floats
     host_recompute: Floats
     host_optimizer: Floats
 
@@ -309,6 +310,7 @@ def step_times(
         matrix=total(step & np.isin(table.kind, MATRIX_KINDS), seconds),
         device_optimizer=total(optimizer, seconds)[:, 0] if len(micro_batches) else np.zeros(micro_shape[0]),
         host=total(step, host),
+        host_backward=total(backward, host),
         host_recompute=np.stack([total(chosen, host) for chosen in again], axis=-1),
         host_optimizer=total(optimizer, host)[:, 0] if len(micro_batches) else np.zeros(micro_shape[0]),
     )

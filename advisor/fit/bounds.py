@@ -108,7 +108,7 @@ def parameters(constants: Constants, bounds: Bounds) -> tuple[Parameter, ...]:
             )
         for index, entry in enumerate(constants.architectures):
             vendor = vendor_of(entry.architectures)
-            path = ("architectures", index, *name.split("."))
+            path: tuple[str | int, ...] = ("architectures", index, *name.split("."))
             group = " ".join(entry.architectures)
             found.append(
                 Parameter(
@@ -131,9 +131,8 @@ def vendor_of(architectures: tuple[str, ...]) -> str:
     return architectures[0].partition("/")[0]
 
 
-def _path(name: str) -> tuple[str, ...]:
-    first, second, *rest = name.split(".", 2)
-    return (first, second, *rest)
+def _path(name: str) -> tuple[str | int, ...]:
+    return tuple(name.split(".", 2))
 
 
 def _ages(constants: Constants, bounds: Bounds) -> Iterator[tuple[str, int, tuple[str, ...]]]:

@@ -10,6 +10,9 @@ from typing import Literal
 Quantity = Literal["training", "inference", "memory", "feasibility"]
 """What was measured: throughput of training or of a forward pass, peak memory, or whether it ran at all."""
 
+Subject = Literal["transformer", "network", "learner"]
+"""What ran: a transformer by its dimensions, a network by its operator table, or a learner that is no network."""
+
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
@@ -17,6 +20,7 @@ class Comparison:
 
     Attributes:
         quantity: what was measured.
+        subject: what ran.
         unit: of all figures; GiB for memory, empty for feasibility.
         gpu: id of the catalog.
         count: GPUs.
@@ -40,6 +44,7 @@ class Comparison:
     """
 
     quantity: Quantity
+    subject: Subject
     unit: str
     gpu: str
     count: int

@@ -1,7 +1,7 @@
 """The fit: bounded constants that explain published runs best, by least squares on the logarithms of step times.
 
-Errors are weighed by a robust loss, runs by how many others tell the same (one model of one source on one GPU), and each
-constant is drawn to what its neighbours say (:mod:`advisor.fit.bounds`), so one without evidence stays with them.
+Errors are weighed by a robust loss, runs by how many others tell the same (one model of one source on one GPU), and
+each constant is drawn to what its neighbours say (:mod:`advisor.fit.bounds`), so one without evidence stays with them.
 """
 
 from __future__ import annotations
@@ -41,6 +41,19 @@ class Task:
     architectures: np.ndarray
     vendors: np.ndarray
     ages: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class Ended:
+    """Where a search ended.
+
+    Attributes:
+        values: of all parameters.
+        slopes: derivatives of the errors of all runs by the logarithms of the values, shape [runs, parameters].
+    """
+
+    values: Floats
+    slopes: Floats
 
 
 def task(runs: Sequence[Run], flat: FlatRuns, constants: Constants, bounds: Bounds) -> Task:
@@ -112,11 +125,13 @@ class Fit:
         """Return the values at which the search begins: what all are drawn to."""
         return np.asarray(np.exp(np.clip(self._usual, self._low, self._high)))
 
-    def best(self, chosen: np.ndarray) -> dict[str, float]:
-        """Return the values that explain the chosen runs best, rounded, by path.
+    def best(self, chosen: np.ndarray, near: Ended | None = None) -> tuple[dict[str, float], Ended]:
+        """Return the values that explain the chosen runs best, rounded, by path, and as the search ended.
 
         Args:
             chosen: which runs count, shape [runs].
+            near: where a search for other runs ended. This one then begins there and keeps its derivatives, which change
+                little on the short way, so that many such searches are cheap; else it begins at :meth:`start`.
         """
         from scipy.optimize import least_squares
 
@@ -136,18 +151,21 @@ class Fit:
             return np.concatenate([self._errors(logs)[rows] * scale, prior(logs)])
 
         def jacobian(logs: Floats) -> Floats:
-            return np.concatenate([self._slopes(logs)[rows] * scale[:, None], self._prior_slopes()])
+            slopes = self._slopes(logs) if near is None else near.slopes
+            return np.concatenate([slopes[rows] * scale[:, None], self._prior_slopes()])
 
         found = least_squares(
-            residuals, np.log(self.start()), jac=jacobian, bounds=(self._low - 1e-9, self._high + 1e-9),
-            loss="soft_l1", f_scale=ROBUST_FROM, max_nfev=ITERATIONS, x_scale="jac", ftol=1e-4,
+            residuals, np.log(self.start() if near is None else near.values), jac=jacobian,
+            bounds=(self._low - 1e-9, self._high + 1e-9), loss="soft_l1", f_scale=ROBUST_FROM, x_scale="jac", ftol=1e-4,
+            max_nfev=ITERATIONS,
         )  # fmt: skip
         values = np.exp(np.clip(found.x, self._low, self._high))
-        return {
+        named = {
             path_text(each.path): float(np.clip(rounded(float(value)), each.low, each.high))
             for each, value in zip(self._parameters, values, strict=True)
             if each.path
         }
+        return named, Ended(np.asarray(values), self._slopes(found.x) if near is None else near.slopes)
 
     def _errors(self, logs: Floats) -> Floats:
         """Return the logarithm of predicted over measured step time of every run."""

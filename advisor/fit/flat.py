@@ -196,9 +196,7 @@ def step_seconds(flat: FlatRuns, constants: Constants) -> Floats:
         return np.asarray(np.bincount(flat.run, weights=values, minlength=count), dtype=np.float64)
 
     launch = rates.launch_s[flat.pair]
-    forward = (
-        flat.forward_launches * software.forward_launch + flat.backward_launches * software.backward_launch
-    )
+    host_backward = flat.backward_launches * software.backward_launch * launch
     tensor, shard, reduce = traffic_seconds(
         flat.traffic, _links_of(links(devices, constants.network), flat.pair)
     )
@@ -206,7 +204,8 @@ def step_seconds(flat: FlatRuns, constants: Constants) -> Floats:
         device=total(seconds * flat.weights),
         device_backward=total(seconds * flat.backward),
         device_optimizer=total(seconds * flat.optimizer),
-        host=forward * launch,
+        host=flat.forward_launches * software.forward_launch * launch + host_backward,
+        host_backward=host_backward,
         host_optimizer=flat.optimizer_launches * software.optimizer_launch * launch,
         tensor_traffic=tensor,
         shard_traffic=shard,

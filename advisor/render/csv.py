@@ -7,6 +7,7 @@ import io
 from collections.abc import Mapping
 from typing import Any
 
+from advisor.accuracy_documents import AccuracyAnswer
 from advisor.documents import CompareAnswer, EstimateAnswer, GpuAnswer, ModelAnswer, RecommendAnswer
 from advisor.quantity import Model
 from advisor.units import plain
@@ -44,6 +45,8 @@ def _rows(answer: Model) -> list[dict[str, Any]]:
         return [row.model_dump(by_alias=True) for row in answer.gpus]
     if isinstance(answer, ModelAnswer):
         return [row.model_dump(by_alias=True) for row in answer.models]
+    if isinstance(answer, AccuracyAnswer):
+        return [row.model_dump(by_alias=True) for row in answer.rows]
     raise TypeError(f"no rows in {type(answer).__name__}")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
+from advisor.accuracy_documents import AccuracyAnswer
 from advisor.documents import (
     CompareAnswer,
     CpuDocument,
@@ -15,7 +16,7 @@ from advisor.documents import (
     RecommendAnswer,
 )
 from advisor.quantity import Model
-from advisor.render import words
+from advisor.render import accuracy, words
 from advisor.units import format_count, plain
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#~!])")
@@ -37,6 +38,8 @@ def render(answer: Model) -> str:
         lines = _gpus(answer)
     elif isinstance(answer, ModelAnswer):
         lines = _models(answer)
+    elif isinstance(answer, AccuracyAnswer):
+        lines = _accuracy(answer)
     else:
         raise TypeError(f"no Markdown for {type(answer).__name__}")
     return "\n".join(lines) + "\n"
@@ -208,3 +211,21 @@ def _models(answer: ModelAnswer) -> list[str]:
         for model in answer.models
     )  # fmt: skip
     return _table(("Name", "Family", "Kind", "Parameters", "Active", "Sequence"), rows, numeric=3)
+
+
+def _accuracy(answer: AccuracyAnswer) -> list[str]:
+    lines = ["# Predicted against published", "", f"{escape(accuracy.title(answer))}.", ""]
+    lines += _table(accuracy.ERRORS_HEADER, accuracy.error_cells(answer.sections), numeric=2)
+    lines += ["", escape(accuracy.outcomes(answer))]
+    for section in answer.sections:
+        if section.groups:
+            lines += ["", f"## {escape(f'{section.title}, by {answer.by}')}", ""]
+            lines += _table(accuracy.ERRORS_HEADER, accuracy.error_cells(section.groups), numeric=2)
+    for contest in answer.contests:
+        lines += ["", f"## {escape(accuracy.contest_title(contest))}", ""]
+        lines += _table(accuracy.CONTEST_HEADER, accuracy.contest_cells(contest))
+    lines += _items(
+        "Farthest off under the shipped constants", [accuracy.row_line(row) for row in answer.worst]
+    )
+    lines += _items("Not predicted", accuracy.left_out(answer))
+    return lines + _items("Notes", answer.notes)

@@ -58,7 +58,7 @@ class Page(NamedTuple):
     ascii: bool = False
 
 
-class _Column(NamedTuple):
+class Column(NamedTuple):
     """A column of text; at most one is flexible and gives up or takes the room that is left."""
 
     header: str
@@ -74,7 +74,7 @@ def render(answer: Model, page: Page) -> str:
     Raises:
         TypeError: there is no table for this kind of answer.
     """
-    writer = _Writer(page)
+    writer = Writer(page)
     if isinstance(answer, RecommendAnswer):
         _recommend(writer, answer)
     elif isinstance(answer, EstimateAnswer):
@@ -90,7 +90,7 @@ def render(answer: Model, page: Page) -> str:
     return writer.text()
 
 
-class _Writer:
+class Writer:
     """Collects lines; everything from outside arrives here as text, never as markup."""
 
     def __init__(self, page: Page) -> None:
@@ -113,6 +113,7 @@ class _Writer:
         )
 
     def text(self) -> str:
+        """Return everything written, in ASCII where the page has nothing else."""
         stream = self._console.file
         assert isinstance(stream, io.StringIO)
         text = "\n".join(line.rstrip() for line in stream.getvalue().splitlines()) + "\n"
@@ -126,9 +127,11 @@ class _Writer:
         self._console.print(Padding(text, (0, 0, 0, indent)) if indent else text)
 
     def blank(self) -> None:
+        """Write an empty line."""
         self._console.print()
 
     def heading(self, text: str) -> None:
+        """Write a heading with an empty line before it."""
         self.blank()
         self.line((text, "bold"))
 
@@ -140,13 +143,14 @@ class _Writer:
             self._console.print(Text.assemble(" " * indent, (head, "dim"), " ", piece), overflow="fold")
 
     def bullets(self, items: Iterable[str], *, style: str = "") -> None:
+        """Write a list, each item wrapped under its dash."""
         for item in items:
             body = Text(plain(item), style=style).wrap(self._console, max(20, self.width - 4))
             for number, piece in enumerate(body):
                 self._console.print(Text.assemble("  - " if number == 0 else "    ", piece))
 
     def grid(
-        self, columns: Sequence[_Column], *, under: Sequence[str] = (), extra: Sequence[_Column] = ()
+        self, columns: Sequence[Column], *, under: Sequence[str] = (), extra: Sequence[Column] = ()
     ) -> None:
         """Write columns side by side.
 
@@ -179,11 +183,11 @@ class _Writer:
                 self._console.print(Padding(Text(under[number], style="dim"), (0, 0, 0, indent)))
 
     @staticmethod
-    def _natural(column: _Column) -> int:
+    def _natural(column: Column) -> int:
         return max(cell_len(text) for text in (column.header, *column.cells))
 
     def _row(
-        self, cells: Sequence[tuple[str, str]], columns: Sequence[_Column], widths: Sequence[int]
+        self, cells: Sequence[tuple[str, str]], columns: Sequence[Column], widths: Sequence[int]
     ) -> None:
         line = Text()
         for number, ((text, style), column, width) in enumerate(zip(cells, columns, widths, strict=True)):
@@ -207,7 +211,7 @@ def _fit(text: str, width: int) -> str:
     return set_cell_size(text, width - 1).rstrip() + "…"
 
 
-def _recommend(writer: _Writer, answer: RecommendAnswer) -> None:
+def _recommend(writer: Writer, answer: RecommendAnswer) -> None:
     writer.line((words.workload_title(answer.workload), "bold"))
     writer.line(words.summary(answer), ".")
     if answer.relax:
@@ -234,34 +238,34 @@ def _recommend(writer: _Writer, answer: RecommendAnswer) -> None:
     _left_out(writer, answer)
 
 
-def _recommend_columns(rows: Sequence[RecommendationDocument]) -> tuple[list[_Column], list[_Column]]:
+def _recommend_columns(rows: Sequence[RecommendationDocument]) -> tuple[list[Column], list[Column]]:
     columns = [
-        _Column("#", [str(row.rank) for row in rows], "right"),
-        _Column("GPU", [words.title(row) for row in rows], flexible=True, style="bold"),
-        _Column("P", ["*" if row.pareto else "" for row in rows], style="green"),
-        _Column(words.duration_header(rows), [words.duration(row) for row in rows]),
-        _Column(words.cost_header(rows), [words.cost(row.cost) for row in rows], "right"),
-        _Column("Memory GiB", [words.memory(row.memory) for row in rows], "right"),
+        Column("#", [str(row.rank) for row in rows], "right"),
+        Column("GPU", [words.title(row) for row in rows], flexible=True, style="bold"),
+        Column("P", ["*" if row.pareto else "" for row in rows], style="green"),
+        Column(words.duration_header(rows), [words.duration(row) for row in rows]),
+        Column(words.cost_header(rows), [words.cost(row.cost) for row in rows], "right"),
+        Column("Memory GiB", [words.memory(row.memory) for row in rows], "right"),
     ]
     extra = [
-        _Column("Precision", [row.plan.precision for row in rows]),
-        _Column("Micro", [str(row.plan.micro_batch) for row in rows], "right"),
-        _Column("Checkpt", [row.plan.checkpointing for row in rows]),
-        _Column("Sharding", [words.layout(row.plan.sharding) for row in rows]),
-        _Column("Power", [_number(row.power_w, "W") for row in rows], "right"),
-        _Column(
+        Column("Precision", [row.plan.precision for row in rows]),
+        Column("Micro", [str(row.plan.micro_batch) for row in rows], "right"),
+        Column("Checkpt", [row.plan.checkpointing for row in rows]),
+        Column("Sharding", [words.layout(row.plan.sharding) for row in rows]),
+        Column("Power", [_number(row.power_w, "W") for row in rows], "right"),
+        Column(
             "Energy",
             [_number(row.energy_kwh.value if row.energy_kwh else None, "kWh") for row in rows],
             "right",
         ),
-        _Column("Purchase", [words.money(row.cost.purchase_usd) for row in rows], "right"),
-        _Column("$/GPU-h", [words.money(row.cost.rent_usd_per_gpu_h) for row in rows], "right"),
-        _Column("Bottleneck", [plain(row.bottleneck or words.UNKNOWN) for row in rows]),
+        Column("Purchase", [words.money(row.cost.purchase_usd) for row in rows], "right"),
+        Column("$/GPU-h", [words.money(row.cost.rent_usd_per_gpu_h) for row in rows], "right"),
+        Column("Bottleneck", [plain(row.bottleneck or words.UNKNOWN) for row in rows]),
     ]
     return columns, extra
 
 
-def _top_pick(writer: _Writer, top: RecommendationDocument) -> None:
+def _top_pick(writer: Writer, top: RecommendationDocument) -> None:
     writer.heading(f"Top pick: {words.title(top)} ({plain(top.gpu)})")
     writer.labelled("plan", words.plan(top.plan))
     _speed(writer, top)
@@ -273,7 +277,7 @@ def _top_pick(writer: _Writer, top: RecommendationDocument) -> None:
     _notes(writer, top)
 
 
-def _speed(writer: _Writer, estimate: EstimateDocument) -> None:
+def _speed(writer: Writer, estimate: EstimateDocument) -> None:
     rows = (
         ("time", words.hours(estimate.total_time_h)),
         ("step", words.UNKNOWN if words.is_one_step(estimate) else words.seconds(estimate.step_time_s)),
@@ -301,12 +305,12 @@ def _speed(writer: _Writer, estimate: EstimateDocument) -> None:
         writer.labelled("power", ", ".join(power))
 
 
-def _cost(writer: _Writer, estimate: EstimateDocument) -> None:
+def _cost(writer: Writer, estimate: EstimateDocument) -> None:
     for label, text in words.cost_lines(estimate.cost, estimate.count):
         writer.labelled(label, text)
 
 
-def _notes(writer: _Writer, estimate: EstimateDocument) -> None:
+def _notes(writer: Writer, estimate: EstimateDocument) -> None:
     if estimate.assumptions:
         writer.heading("Assumptions")
         writer.bullets(estimate.assumptions)
@@ -315,7 +319,7 @@ def _notes(writer: _Writer, estimate: EstimateDocument) -> None:
         writer.bullets(estimate.warnings, style="yellow")
 
 
-def _left_out(writer: _Writer, answer: RecommendAnswer) -> None:
+def _left_out(writer: Writer, answer: RecommendAnswer) -> None:
     found = words.groups(answer.excluded)
     if not found:
         return
@@ -326,7 +330,7 @@ def _left_out(writer: _Writer, answer: RecommendAnswer) -> None:
             writer.line(f"{words.counted(item.name, item.count)}: {plain(item.reason)}", indent=7)
 
 
-def _estimates(writer: _Writer, answer: EstimateAnswer) -> None:
+def _estimates(writer: Writer, answer: EstimateAnswer) -> None:
     writer.line((words.workload_title(answer.workload), "bold"))
     for estimate in answer.estimates:
         writer.blank()
@@ -337,7 +341,7 @@ def _estimates(writer: _Writer, answer: EstimateAnswer) -> None:
     _remarks(writer, "Notes", answer.warnings)
 
 
-def _card(writer: _Writer, estimate: EstimateDocument) -> None:
+def _card(writer: Writer, estimate: EstimateDocument) -> None:
     verdict = ("fits", "bold green") if estimate.fits else ("does not fit", "bold red")
     width = min(writer.width, _CARD_WIDTH)
     name = f"{words.title(estimate)} ({plain(estimate.gpu)})"
@@ -363,7 +367,7 @@ def _card(writer: _Writer, estimate: EstimateDocument) -> None:
     _notes(writer, estimate)
 
 
-def _memory(writer: _Writer, estimate: EstimateDocument, width: int) -> None:
+def _memory(writer: Writer, estimate: EstimateDocument, width: int) -> None:
     document = estimate.memory
     required = words.interval(document.required_gib, lambda value: f"{words.gib(value)} GiB")
     each = " on each GPU" if estimate.count > 1 else ""
@@ -386,7 +390,7 @@ def _memory(writer: _Writer, estimate: EstimateDocument, width: int) -> None:
     writer.labelled("", legend)
 
 
-def _breakdown(writer: _Writer, estimate: EstimateDocument, width: int) -> None:
+def _breakdown(writer: Writer, estimate: EstimateDocument, width: int) -> None:
     if not estimate.breakdown:
         return
     writer.labelled("step by kind", "")
@@ -401,7 +405,7 @@ def _breakdown(writer: _Writer, estimate: EstimateDocument, width: int) -> None:
         )  # fmt: skip
 
 
-def _compare(writer: _Writer, answer: CompareAnswer) -> None:
+def _compare(writer: Writer, answer: CompareAnswer) -> None:
     writer.line((words.workload_title(answer.workload), "bold"))
     block = max(2, (writer.width - _COMPARE_LABEL) // (_COMPARE_COLUMN + _GAP))
     others = list(range(1, len(answer.estimates)))
@@ -420,19 +424,19 @@ def _compare(writer: _Writer, answer: CompareAnswer) -> None:
     _remarks(writer, "Notes", answer.warnings)
 
 
-def _compare_block(writer: _Writer, answer: CompareAnswer, picked: Sequence[int]) -> None:
+def _compare_block(writer: Writer, answer: CompareAnswer, picked: Sequence[int]) -> None:
     estimates = [answer.estimates[number] for number in picked]
     rows = words.compare_rows(estimates, [answer.ratios[number] for number in picked])
     limit = max(12, (writer.width - _COMPARE_LABEL) // len(estimates) - _GAP)
-    columns = [_Column("", [label for label, _ in rows], style="dim")]
+    columns = [Column("", [label for label, _ in rows], style="dim")]
     for number, estimate in enumerate(estimates):
         columns.append(
-            _Column(_fit(words.title(estimate), limit), [_fit(cells[number], limit) for _, cells in rows])
+            Column(_fit(words.title(estimate), limit), [_fit(cells[number], limit) for _, cells in rows])
         )
     writer.grid(columns)
 
 
-def _gpus(writer: _Writer, answer: GpuAnswer) -> None:
+def _gpus(writer: Writer, answer: GpuAnswer) -> None:
     gpus = answer.gpus
     if len(gpus) == 1 and gpus[0].entry is not None:
         _gpu_facts(writer, gpus[0])
@@ -442,21 +446,21 @@ def _gpus(writer: _Writer, answer: GpuAnswer) -> None:
         return
     marks = ["*" if gpu.overrides else "" for gpu in gpus]
     columns = [
-        _Column("Id", [plain(gpu.id) + mark for gpu, mark in zip(gpus, marks, strict=True)], flexible=True),
-        _Column("GiB", [words.gib(gpu.memory_gib) for gpu in gpus], "right"),
-        _Column("GB/s", [f"{gpu.bandwidth_gb_s:.0f}" for gpu in gpus], "right"),
-        _Column("fp32", [f"{gpu.fp32_tflops:.1f}" for gpu in gpus], "right"),
-        _Column("Tensor", [words.tensor_rate(gpu) for gpu in gpus], "right"),
-        _Column("TDP", [_number(gpu.tdp_w, "W") for gpu in gpus], "right"),
-        _Column("Price", [words.money(gpu.purchase_usd) for gpu in gpus], "right"),
-        _Column("$/h", [words.money(gpu.rent_usd_per_gpu_h) for gpu in gpus], "right"),
+        Column("Id", [plain(gpu.id) + mark for gpu, mark in zip(gpus, marks, strict=True)], flexible=True),
+        Column("GiB", [words.gib(gpu.memory_gib) for gpu in gpus], "right"),
+        Column("GB/s", [f"{gpu.bandwidth_gb_s:.0f}" for gpu in gpus], "right"),
+        Column("fp32", [f"{gpu.fp32_tflops:.1f}" for gpu in gpus], "right"),
+        Column("Tensor", [words.tensor_rate(gpu) for gpu in gpus], "right"),
+        Column("TDP", [_number(gpu.tdp_w, "W") for gpu in gpus], "right"),
+        Column("Price", [words.money(gpu.purchase_usd) for gpu in gpus], "right"),
+        Column("$/h", [words.money(gpu.rent_usd_per_gpu_h) for gpu in gpus], "right"),
     ]
     extra = [
-        _Column("Name", [plain(gpu.name) for gpu in gpus]),
-        _Column("Architecture", [plain(gpu.architecture) for gpu in gpus]),
-        _Column("Segment", [plain(gpu.segment) for gpu in gpus]),
-        _Column("Released", [plain(gpu.released or words.UNKNOWN) for gpu in gpus]),
-        _Column("Free GiB", [words.gib(gpu.available_gib) for gpu in gpus], "right"),
+        Column("Name", [plain(gpu.name) for gpu in gpus]),
+        Column("Architecture", [plain(gpu.architecture) for gpu in gpus]),
+        Column("Segment", [plain(gpu.segment) for gpu in gpus]),
+        Column("Released", [plain(gpu.released or words.UNKNOWN) for gpu in gpus]),
+        Column("Free GiB", [words.gib(gpu.available_gib) for gpu in gpus], "right"),
     ]
     writer.grid(columns, extra=extra)
     writer.line(("fp32 and Tensor in TFLOP/s, dense, as training accumulates; prices in US dollars.", "dim"))
@@ -464,7 +468,7 @@ def _gpus(writer: _Writer, answer: GpuAnswer) -> None:
         writer.line(("* this entry replaces a shipped one.", "dim"))
 
 
-def _gpu_facts(writer: _Writer, gpu: GpuDocument) -> None:
+def _gpu_facts(writer: Writer, gpu: GpuDocument) -> None:
     writer.line((plain(gpu.name), "bold"), f" ({plain(gpu.id)})")
     if gpu.overrides or gpu.origin != "catalog":
         replaced = ", replaces the shipped entry" if gpu.overrides else ""
@@ -474,9 +478,9 @@ def _gpu_facts(writer: _Writer, gpu: GpuDocument) -> None:
     rows, sources = words.facts(entry)
     writer.grid(
         [
-            _Column("Field", [field for field, _, _ in rows], style="dim"),
-            _Column("Value", [value for _, value, _ in rows], flexible=True),
-            _Column("Source", [number for _, _, number in rows], "right", style="dim"),
+            Column("Field", [field for field, _, _ in rows], style="dim"),
+            Column("Value", [value for _, value, _ in rows], flexible=True),
+            Column("Source", [number for _, _, number in rows], "right", style="dim"),
         ]
     )
     writer.blank()
@@ -488,7 +492,7 @@ def _gpu_facts(writer: _Writer, gpu: GpuDocument) -> None:
     _remarks(writer, "Remarks", words.remarks(entry))
 
 
-def _remarks(writer: _Writer, title: str, items: Sequence[str]) -> None:
+def _remarks(writer: Writer, title: str, items: Sequence[str]) -> None:
     if items:
         writer.heading(title)
         writer.bullets(items)
@@ -499,7 +503,7 @@ def _with_source(usd: float | None, source: str | None) -> str:
     return text if source is None else f"{text} ({plain(source)})"
 
 
-def _models(writer: _Writer, answer: ModelAnswer) -> None:
+def _models(writer: Writer, answer: ModelAnswer) -> None:
     models = answer.models
     if len(models) == 1 and (models[0].dimensions is not None or models[0].sample is not None):
         _model_facts(writer, models[0])
@@ -508,17 +512,17 @@ def _models(writer: _Writer, answer: ModelAnswer) -> None:
         writer.line("No shipped model matches.")
         return
     columns = [
-        _Column("Name", [plain(model.name) for model in models], flexible=True),
-        _Column("Family", [plain(model.family) for model in models]),
-        _Column("Kind", [plain(model.kind) for model in models]),
-        _Column("Parameters", [format_count(model.parameters) for model in models], "right"),
-        _Column("Active", [format_count(model.active_parameters) for model in models], "right"),
-        _Column("Sequence", [str(model.sequence_length or words.UNKNOWN) for model in models], "right"),
+        Column("Name", [plain(model.name) for model in models], flexible=True),
+        Column("Family", [plain(model.family) for model in models]),
+        Column("Kind", [plain(model.kind) for model in models]),
+        Column("Parameters", [format_count(model.parameters) for model in models], "right"),
+        Column("Active", [format_count(model.active_parameters) for model in models], "right"),
+        Column("Sequence", [str(model.sequence_length or words.UNKNOWN) for model in models], "right"),
     ]
-    writer.grid(columns, extra=[_Column("Aliases", [plain(", ".join(model.aliases)) for model in models])])
+    writer.grid(columns, extra=[Column("Aliases", [plain(", ".join(model.aliases)) for model in models])])
 
 
-def _model_facts(writer: _Writer, model: ModelDocument) -> None:
+def _model_facts(writer: Writer, model: ModelDocument) -> None:
     writer.line((plain(model.name), "bold"), f" ({plain(model.family)}, {plain(model.kind)})")
     writer.blank()
     rows: list[tuple[str, str]] = [
@@ -537,7 +541,7 @@ def _model_facts(writer: _Writer, model: ModelDocument) -> None:
     writer.heading("Dimensions")
     found = words.flatten(model.dimensions or {})
     writer.grid(
-        [_Column("Field", [field for field, _ in found]), _Column("Value", [text for _, text in found])]
+        [Column("Field", [field for field, _ in found]), Column("Value", [text for _, text in found])]
     )
 
 

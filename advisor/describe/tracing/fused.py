@@ -10,6 +10,7 @@ import functools
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -62,7 +63,9 @@ class FusedKernels:
         enable_gqa: bool = False,
     ) -> torch.Tensor:
         bias = attn_mask if attn_mask is not None and attn_mask.requires_grad else None
-        result: torch.Tensor = _Attention.apply(self, is_causal, bias, query, key, value)
+        result: torch.Tensor = _Attention.apply(
+            self, is_causal, attn_mask is not None, bias, query, key, value
+        )
         return result
 
     def _pointwise(self, name: str, *tensors: torch.Tensor) -> torch.Tensor:
@@ -88,20 +91,22 @@ class FusedKernels:
         bidirectional: bool,
         batch_first: bool,
     ) -> Any:
-        states = len(hidden) if isinstance(hidden, (tuple, list)) else 1
+        initial = tuple(hidden) if isinstance(hidden, (tuple, list)) else (hidden,)
         directions = 2 if bidirectional else 1
         each = len(weights) // layers
         current = inputs
+        starts = [_Layers.apply(self, layers, state) for state in initial]
         finals: list[list[torch.Tensor]] = []
         for layer in range(layers):
             own = weights[layer * each : (layer + 1) * each]
+            states = [start[layer] for start in starts]
             current, *final = _Recurrent.apply(
-                self, gates, directions, batch_first, train, states, current, *own
+                self, gates, directions, batch_first, train, len(states), current, *states, *own
             )
             finals.append(final)
             if dropout and train and layer < layers - 1:
                 current = self._dropout(current, dropout, True)
-        kept = (torch.cat([final[index] for final in finals]) for index in range(states))
+        kept = (torch.cat([final[index] for final in finals]) for index in range(len(initial)))
         return (current, *kept)
 
 
@@ -113,6 +118,7 @@ class _Attention(torch.autograd.Function):
         ctx: Any,
         kernels: FusedKernels,
         causal: bool,
+        masked: bool,
         bias: torch.Tensor | None,
         query: torch.Tensor,
         key: torch.Tensor,
@@ -120,7 +126,7 @@ class _Attention(torch.autograd.Function):
     ) -> torch.Tensor:
         *outer, queries, _ = query.shape
         with kernels.simulation.silent():
-            output = query.new_empty((*outer, queries, value.shape[-1]))
+            output = _attention_output(query, value, flash=not masked)
             normaliser = query.new_empty((*outer, queries), dtype=torch.float32)
         ctx.save_for_backward(query, key, value, output, normaliser, bias)
         ctx.kernels, ctx.causal = kernels, causal
@@ -141,7 +147,22 @@ class _Attention(torch.autograd.Function):
                 rows=forward.rows, columns=forward.columns, inner=forward.inner, batch=forward.batch,
             )
         )  # fmt: skip
-        return (None, None, bias_gradient, *gradients)
+        return (None, None, None, bias_gradient, *gradients)
+
+
+def _attention_output(query: torch.Tensor, value: torch.Tensor, *, flash: bool) -> torch.Tensor:
+    """Return a tensor of (batch, heads, queries, width) as CUDA kernels lay it out: heads beside each other.
+
+    The flash kernel, for half precision without a mask, gives it the layout of the query; the other ones always put the
+    heads of a query together (their meta kernels in torch/_meta_registrations.py say so).
+    """
+    *outer, queries, width = query.shape
+    if query.dim() != 4:
+        return query.new_empty((*outer, queries, value.shape[-1]))
+    if flash and query.dtype != torch.float32 and value.shape[-1] == width:
+        return torch.empty_like(query)
+    batch, heads = outer
+    return query.new_empty((batch, queries, heads, value.shape[-1])).transpose(1, 2)
 
 
 def _attention_work(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, causal: bool) -> Work:
@@ -155,6 +176,45 @@ def _attention_work(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor,
         "attention", Kind.ATTENTION, flops=flops, bytes=float(moved * query.element_size()), launches=1,
         rows=queries, columns=keys, inner=width, batch=batch,
     )  # fmt: skip
+
+
+class _Layers(torch.autograd.Function):
+    """The initial state of a stack, a part for each layer: cuDNN reads it, and writes its gradient, where it is."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, kernels: FusedKernels, layers: int, state: torch.Tensor
+    ) -> tuple[torch.Tensor, ...]:
+        ctx.kernels, ctx.like = kernels, state
+        return state.chunk(layers)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
+        with ctx.kernels.simulation.silent():
+            return None, None, torch.empty_like(ctx.like)
+
+
+@dataclass(frozen=True, slots=True)
+class _Layer:
+    """Sizes of a recurrent layer: ``rows`` are those of all gates, ``kept`` is the width of the state it passes on.
+
+    ``kept`` is smaller than ``hidden`` in an LSTM with projections (Sak et al. 2014, section 2.2): every step ends with
+    a product that shortens the state.
+    """
+
+    tokens: float
+    features: float
+    rows: float
+    hidden: float
+    kept: float
+    steps: float
+    batch: float
+    directions: float
+    element_bytes: int
+
+    @property
+    def projects(self) -> bool:
+        return self.kept != self.hidden
 
 
 class _Recurrent(torch.autograd.Function):
@@ -173,83 +233,79 @@ class _Recurrent(torch.autograd.Function):
         train: bool,
         states: int,
         inputs: torch.Tensor,
-        *weights: torch.Tensor,
+        *tensors: torch.Tensor,
     ) -> Any:
-        hidden = weights[1].shape[-1]
-        packed = inputs.dim() == 2
+        initial, weights = tensors[:states], tensors[states:]
+        rows, kept = weights[1].shape
+        hidden = rows // gates
         batch, steps = (
             (inputs.shape[0], inputs.shape[1]) if batch_first else (inputs.shape[1], inputs.shape[0])
         )
-        if packed:
-            batch, steps = 1, inputs.shape[0]
-        width = hidden * directions
         with kernels.simulation.silent():
-            output = inputs.new_empty((*inputs.shape[:-1], width))
-            reserve = inputs.new_empty((*inputs.shape[:-1], width * (gates + states)) if train else (0,))
-            final = [inputs.new_empty((directions, batch, hidden)) for _ in range(states)]
-        ctx.save_for_backward(inputs, output, reserve, *weights)
+            output = inputs.new_empty((*inputs.shape[:-1], kept * directions))
+            reserved = hidden * directions * (gates + states)
+            reserve = inputs.new_empty((*inputs.shape[:-1], reserved) if train else (0,))
+            final = [inputs.new_empty(state.shape) for state in initial]
+        ctx.save_for_backward(inputs, output, reserve, *tensors)
         ctx.kernels = kernels
-        size = inputs.element_size()
-        tokens, features = float(batch * steps), float(inputs.shape[-1])
-        rows = gates * hidden
-        ctx.work = (
-            tokens,
-            features,
-            float(rows),
-            float(hidden),
-            float(steps),
-            float(batch),
-            float(directions),
-            size,
-        )
-        for work in _recurrent_work(*ctx.work, backward=False):
+        ctx.layer = _Layer(
+            tokens=float(batch * steps), features=float(inputs.shape[-1]), rows=float(rows), hidden=float(hidden),
+            kept=float(kept), steps=float(steps), batch=float(batch), directions=float(directions),
+            element_bytes=inputs.element_size(),
+        )  # fmt: skip
+        for work in _recurrent_forward(ctx.layer):
             kernels.report(work)
         return (output, *final)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> Any:
-        inputs, _, reserve, *weights = ctx.saved_tensors
+        inputs, _, reserve, *tensors = ctx.saved_tensors
         with ctx.kernels.simulation.silent():
-            made = tuple(torch.empty_like(tensor) for tensor in (inputs, *weights))
+            made = tuple(torch.empty_like(tensor) for tensor in (inputs, *tensors))
             scratch = torch.empty_like(reserve)
         del scratch
-        for work in _recurrent_work(*ctx.work, backward=True):
+        for work in _recurrent_backward(ctx.layer):
             ctx.kernels.report(work)
         return (None, None, None, None, None, None, *made)
 
 
-def _recurrent_work(
-    tokens: float,
-    features: float,
-    rows: float,
-    hidden: float,
-    steps: float,
-    batch: float,
-    directions: float,
-    size: int,
-    *,
-    backward: bool,
-) -> list[Work]:
-    """Return the products of one layer; backward has those for the gradients of inputs and of weights."""
+def _product(layer: _Layer, name: str, m: float, n: float, k: float, steps: float | None = None) -> Work:
+    """Return a product of each direction; ``steps`` is given where it runs step by step."""
+    moved = (m * k + k * n + m * n) * layer.element_bytes * layer.directions
+    return Work(
+        name, Kind.GEMM if steps is None else Kind.RECURRENT, flops=2 * m * n * k * layer.directions, bytes=moved,
+        rows=m, columns=n, inner=k, batch=layer.directions, repeat=1.0 if steps is None else steps,
+    )  # fmt: skip
 
-    def product(name: str, kind: Kind, m: float, n: float, k: float, repeat: float) -> Work:
-        return Work(
-            name, kind, flops=2 * m * n * k * directions, bytes=(m * k + k * n + m * n) * size * directions,
-            launches=1, rows=m, columns=n, inner=k, batch=directions, repeat=repeat,
-        )  # fmt: skip
 
-    gates = tokens * rows * directions * size
+def _gates(layer: _Layer, passes: int) -> Work:
+    written = layer.tokens * layer.rows * layer.directions * layer.element_bytes
+    return Work("recurrent gates", Kind.POINTWISE, flops=0.0, bytes=passes * written)
+
+
+def _recurrent_forward(layer: _Layer) -> list[Work]:
     found = [
-        product("recurrent input", Kind.GEMM, tokens, rows, features, 1),
-        product("recurrent state", Kind.RECURRENT, batch, rows, hidden, steps),
-        Work("recurrent gates", Kind.POINTWISE, flops=0, bytes=2 * gates, launches=1),
+        _product(layer, "recurrent input", layer.tokens, layer.rows, layer.features),
+        _product(layer, "recurrent state", layer.batch, layer.rows, layer.kept, layer.steps),
     ]
-    if backward:
-        found = [
-            product("recurrent input", Kind.GEMM, tokens, features, rows, 1),
-            product("recurrent state", Kind.RECURRENT, batch, hidden, rows, steps),
-            product("recurrent input weights", Kind.GEMM, rows, features, tokens, 1),
-            product("recurrent state weights", Kind.GEMM, rows, hidden, tokens, 1),
-            Work("recurrent gates", Kind.POINTWISE, flops=0, bytes=3 * gates, launches=1),
+    if layer.projects:
+        found.append(
+            _product(layer, "recurrent projection", layer.batch, layer.kept, layer.hidden, layer.steps)
+        )
+    return [*found, _gates(layer, 2)]
+
+
+def _recurrent_backward(layer: _Layer) -> list[Work]:
+    """Return the products for the gradients of inputs, of the state and of weights."""
+    found = [
+        _product(layer, "recurrent input", layer.tokens, layer.features, layer.rows),
+        _product(layer, "recurrent state", layer.batch, layer.kept, layer.rows, layer.steps),
+        _product(layer, "recurrent input weights", layer.rows, layer.features, layer.tokens),
+        _product(layer, "recurrent state weights", layer.rows, layer.kept, layer.tokens),
+    ]
+    if layer.projects:
+        found += [
+            _product(layer, "recurrent projection", layer.batch, layer.hidden, layer.kept, layer.steps),
+            _product(layer, "recurrent projection weights", layer.kept, layer.hidden, layer.tokens),
         ]
-    return found
+    return [*found, _gates(layer, 3)]

@@ -13,7 +13,9 @@ from typing import Any
 
 import torch
 from torch.utils import _pytree as pytree
+from torch.utils.flop_counter import flop_registry
 
+from advisor.describe.tracing.device_tensor import UntraceableError
 from advisor.operators import Kind
 
 
@@ -50,11 +52,29 @@ def _traffic(args: Any, kwargs: Any, result: Any) -> float:
     return sum(stored_bytes(tensor) for tensor in _tensors((args, kwargs, result)))
 
 
+_FIRST_IS_NOT_READ = {
+    "fill_", "zero_", "copy_", "copy", "zeros_like", "ones_like", "full_like", "rand_like", "randn_like", "randint_like",
+    "new_zeros", "new_ones", "new_full", "normal_", "uniform_", "random_", "bernoulli_", "exponential_", "fill",
+}  # fmt: skip
+"""Operators whose first argument is overwritten, or gives no more than its shape."""
+
+
 def works(function: Any, args: Any, kwargs: dict[str, Any], result: Any) -> Iterator[Work]:
-    """Yield the kernels that a call starts; none for views and for allocations."""
+    """Yield the kernels that a call starts; none for views and for allocations.
+
+    Raises:
+        UntraceableError: the operator is not one of torch's own, and no one says what it computes.
+    """
     name = function._schema.name.removeprefix("aten::")
     if function.is_view or name in _FREE:
         return
+    formula = flop_registry.get(function.overloadpacket)
+    if function.namespace not in _NAMESPACES and formula is None:
+        raise UntraceableError(
+            str(function),
+            "it is no operator of torch, so that its FLOPs are not known; give them to "
+            "torch.utils.flop_counter.register_flop_formula beside its definition, or use torch's operators in its place",
+        )
     special = _SPECIAL.get(name)
     if special is not None:
         yield from special(name, args, kwargs, result)
@@ -62,15 +82,20 @@ def works(function: Any, args: Any, kwargs: dict[str, Any], result: Any) -> Iter
     if name.startswith("_foreach"):
         yield _foreach(name, args, kwargs, result)
         return
+    if formula is not None:
+        yield _counted(name, formula(*args, **kwargs, out_val=result), args, kwargs, result)
+        return
     kind = _KINDS.get(name)
     if kind is None:
         kind = Kind.POINTWISE if torch.Tag.pointwise in function.tags else _kind_of(name)
-    moved = _traffic(args, kwargs, result) * _passes(name, args)
+    read = args[1:] if name in _FIRST_IS_NOT_READ else args
+    moved = _traffic(read, kwargs, result) * _passes(name, args)
     if kind is Kind.EMBEDDING:
         moved = _gathered(name, args, kwargs, result)
     yield Work(name, kind, 0.0, moved, launches=_LAUNCHES.get(name, 1.0))
 
 
+_NAMESPACES = ("aten", "prims", "prim")
 _FREE = {
     "_unsafe_view", "_reshape_alias", "empty", "empty_like", "empty_strided", "new_empty", "new_empty_strided",
     "detach_", "set_", "resize_", "lift_fresh", "alias", "unsqueeze_", "squeeze_", "transpose_", "t_",
@@ -172,6 +197,20 @@ def _product(
         name, kind, 2.0 * m * n * k * batch, moved, rows=m, columns=n, inner=k, batch=float(batch),
         full_precision=first.dtype == torch.float32,
     )  # fmt: skip
+
+
+def _counted(name: str, flops: float, args: Any, kwargs: Any, result: Any) -> Work:
+    """Return an operator of which no more than the FLOPs is known: a product that gives its result."""
+    made = _tensors(result)
+    moved = _traffic(args, kwargs, result)
+    if not flops or not made or not made[0].numel():
+        return Work(name, Kind.POINTWISE, 0.0, moved)
+    if "attention" in name:
+        return Work(name, Kind.ATTENTION, float(flops), moved)
+    columns = made[0].shape[-1] if made[0].dim() else 1
+    rows = made[0].numel() / columns
+    shape = (rows, columns, flops / (2 * rows * columns))
+    return _product(name, Kind.CONVOLUTION if "conv" in name else Kind.GEMM, shape, 1, moved, made[0])
 
 
 def _matrix_product(name: str, args: Any, kwargs: Any, result: torch.Tensor) -> Iterator[Work]:

@@ -27,7 +27,8 @@ Inputs = tuple[tuple[Any, ...], dict[str, Any]]
 class Recording:
     """What one pass did at one batch size; bytes.
 
-    ``saved`` is alive between forward and backward (inputs and outputs included, parameters and buffers not);
+    ``saved`` is alive between forward and backward (parameters and buffers not). Inputs and outputs are, even where
+    backward needs neither: the variables of a training loop hold them until its next step assigns them anew.
     ``peak`` the largest amount at any time, without the gradients of parameters; ``workspace`` the largest sum of
     input and output of a convolution.
     """
@@ -110,7 +111,6 @@ def record(
                 output = module(*args, **kwargs)
                 result = output if loss is None else loss(output)
                 casts.switch(on=False)
-                del output, args, kwargs
                 recording.saved = float(memory.live)
                 if loss is not None:
                     recorder.phase = Phase.BACKWARD
