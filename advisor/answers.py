@@ -22,6 +22,7 @@ from advisor.documents import (
 from advisor.economics import hours_of_use
 from advisor.estimation.devices import DeviceRates, constants_of
 from advisor.estimation.interval import combined
+from advisor.estimation.memory import memory_interval
 from advisor.estimation.network import GPUS_PER_NODE
 from advisor.estimation.time import MATRIX_KINDS, memory_times, row_times
 from advisor.execution import CHECKPOINTING, Constants, Evidence, IntervalConstants
@@ -91,6 +92,12 @@ def time_spread(
     return combined(*spreads)
 
 
+def _fitted_on(problem: Problem, device: Device, constants: Constants) -> Evidence | None:
+    if problem.subject.spread(device.kind == "cpu") is not None:
+        return None
+    return evidence_for(device.id, problem.subject.evidence_family, constants.intervals)
+
+
 def evidence_for(gpu: str, family: str, intervals: IntervalConstants) -> Evidence:
     """Return what the constants have seen of a GPU and of a family of models."""
     if gpu in intervals.gpus:
@@ -106,23 +113,28 @@ def memory_document(candidate: Candidate, constants: Constants) -> MemoryDocumen
     micro = int(np.flatnonzero(search.micro == candidate.micro_batch)[0])
     where = (micro, CHECKPOINTING.index(candidate.checkpointing))
     context = own.context_mib * 2**20
-    required = (float(parts.required[where]) + context) / GIB
     fixed = (parts.parameters + float(parts.gradients[where]) + parts.optimizer + context) / GIB
-    spread = constants.memory.spread
+    reserved = (float(parts.reserved[where]) + context) / GIB
+    available = (candidate.available_bytes + context) / GIB
+    margin = float(parts.margin[where]) / GIB
+    if candidate.fits:
+        margin = min(margin, available - reserved)
+    required = reserved + margin
+    low, high = memory_interval(fixed, max(reserved - fixed, 0.0), constants.memory)
     return MemoryDocument(
         required_gib=Quantity(
             value=required,
-            low=fixed + (required - fixed) / spread**2 if fixed < required else required,
-            high=fixed + (required - fixed) * spread**2 if fixed < required else required,
+            low=min(low, required),
+            high=max(high, required),
         ),
-        available_gib=(candidate.available_bytes + context) / GIB,
+        available_gib=available,
         parameters_gib=parts.parameters / GIB,
         gradients_gib=float(parts.gradients[where]) / GIB,
         optimizer_gib=parts.optimizer / GIB,
         activations_gib=float(parts.activations[where]) / GIB,
         temporary_gib=float(parts.temporary[where]) / GIB,
         overhead_gib=(float(parts.overhead[where]) + context) / GIB,
-        margin_gib=float(parts.margin[where]) / GIB,
+        margin_gib=margin,
         allocated_gib=float(parts.allocated[where]) / GIB,
     )
 
@@ -293,6 +305,7 @@ def estimate_document(
         "plan": plan_document(problem, candidate),
         "cost": cost_document(candidate, tags, whole_job=problem.has_length),
         "evidence": evidence,
+        "fitted_on": _fitted_on(problem, candidate.device, constants),
         "would_fit": would_fit,
         "assumptions": (*problem.assumptions, *_assumptions(problem, candidate)),
         "warnings": warnings(problem, candidate, memory, tags, constants),
@@ -302,7 +315,9 @@ def estimate_document(
             ("step_time_s", "samples_per_s", "tokens_per_s", "total_time_h", "energy_kwh", "bottleneck")
         )
         return EstimateDocument(**common, **nothing, breakdown=())
-    step = Quantity.spread(candidate.step_s, time_spread(problem, candidate.device, candidate.count, constants))
+    step = Quantity.spread(
+        candidate.step_s, time_spread(problem, candidate.device, candidate.count, constants)
+    )
     group, layout = candidate.team.search.group, candidate.layout
     description = group.describe(layout.tensor, is_compact(layout) if problem.training else False)
     samples_per_s = step.inverse(candidate.samples * problem.subject.samples_in_one)

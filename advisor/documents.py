@@ -163,6 +163,9 @@ class EstimateDocument(Model):
     breakdown: tuple[BreakdownDocument, ...]
     cost: CostDocument
     evidence: tuple[EvidenceDocument, ...]
+    fitted_on: Literal["both", "gpu", "family", "neither"] | None = None
+    """Whether published runs on this GPU, of this family of models, both or neither stand behind the times; the less,
+    the wider their intervals. Null where times rest on constants of a library for learners."""
     would_fit: tuple[WhatIfDocument, ...] = ()
     assumptions: tuple[str, ...]
     warnings: tuple[str, ...]

@@ -181,7 +181,9 @@ class MemoryConstants(Model):
     safety: float = Field(ge=1)
     """How many times activations, temporaries and overhead must find room for a plan to be called fitting."""
     spread: float = Field(ge=1)
-    """Multiplicative 80 % spread of activations, temporaries and overhead."""
+    """Multiplicative 80 % spread of activations, temporaries and overhead, beside that of the whole."""
+    whole_spread: float = Field(ge=1)
+    """Multiplicative 80 % spread of all parts: what a trainer holds that is not known of it."""
     source: str
 
 
@@ -225,6 +227,8 @@ class SoftwareConstants(Model):
     tuned_overhead: float = Field(ge=1)
     forward_launch: float = Field(ge=1)
     """Time to start a kernel of the forward pass, in those of bare C++: Python, modules, the graph of autograd."""
+    inference_launch: float = Field(gt=0)
+    """The same without a graph of autograd."""
     backward_launch: float = Field(gt=0)
     optimizer_launch: float = Field(gt=0)
     tuned_launch: float = Field(gt=0, le=1)

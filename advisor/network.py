@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Literal, NamedTuple, Self
 
 from pydantic import AfterValidator, BeforeValidator, ConfigDict, Field, model_validator
 
@@ -115,13 +115,6 @@ class Linear(Model):
     per_sample: Annotated[float, Field(ge=0)]
 
 
-COLUMNS = (
-    "operator", "kind", "phase", "repeat", "launches", "launches_per_sample", "flops", "flops_per_sample",
-    "bytes", "bytes_per_sample",
-    "rows", "rows_per_sample", "columns", "inner", "inner_per_sample", "batch", "batch_per_sample", "full_precision",
-)  # fmt: skip
-"""What each number of a row is: quantities without ``_per_sample`` are the part that the batch does not change."""
-
 _KINDS = {kind.label: kind for kind in Kind}
 _PHASES = {phase.name.lower(): phase for phase in (Phase.FORWARD, Phase.BACKWARD)}
 
@@ -136,23 +129,56 @@ def _named(names: Mapping[str, Any]) -> BeforeValidator:
 
 
 Size = Annotated[float, Field(ge=0, le=1e24)]
-Row = tuple[
-    Annotated[str, Field(max_length=80)],
-    Annotated[str, _named(_KINDS)], Annotated[str, _named(_PHASES)],
-    Annotated[float, Field(gt=0, le=1e9)], Size,
-    Size, Size, Size, Size, Size, Size, Size, Size, Size, Size, Size, Size, bool,
-]  # fmt: skip
-"""One operator, in the order of :data:`COLUMNS`."""
+
+
+class Row(NamedTuple):
+    """One operator; quantities without ``_per_sample`` are the part that the batch does not change.
+
+    A list of these, in this order, is what a document holds.
+    """
+
+    operator: Annotated[str, Field(max_length=80)]
+    kind: Annotated[str, _named(_KINDS)]
+    phase: Annotated[str, _named(_PHASES)]
+    repeat: Annotated[float, Field(gt=0, le=1e9)]
+    launches: Size
+    launches_per_sample: Size
+    flops: Size
+    flops_per_sample: Size
+    bytes: Size
+    bytes_per_sample: Size
+    rows: Size
+    rows_per_sample: Size
+    columns: Size
+    inner: Size
+    inner_per_sample: Size
+    batch: Size
+    batch_per_sample: Size
+    full_precision: bool
+
+    @property
+    def flops_of_one(self) -> float:
+        """FLOPs with one sample."""
+        return self.flops + self.flops_per_sample
+
+    @property
+    def product_of_one(self) -> float:
+        """FLOPs of the matrix product whose shape this is, with one sample."""
+        inner, batch = self.inner + self.inner_per_sample, self.batch + self.batch_per_sample
+        return 2 * (self.rows + self.rows_per_sample) * self.columns * inner * batch
+
+
+COLUMNS = Row._fields
 
 
 def kind_of(row: Row) -> Kind:
     """Return the kind of a row."""
-    return _KINDS[row[1]]
+    return _KINDS[row.kind]
 
 
 def phase_of(row: Row) -> Phase:
     """Return the phase of a row."""
-    return _PHASES[row[2]]
+    return _PHASES[row.phase]
 
 
 class Trace(Model):
@@ -175,16 +201,18 @@ class Trace(Model):
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
         for row in self.operators:
-            flops = row[6] + row[7]
+            flops, shape = row.flops_of_one, row.product_of_one
             if kind_of(row) not in (Kind.GEMM, Kind.BATCHED_GEMM, Kind.CONVOLUTION) or flops == 0:
                 continue
-            growing = sum(part > 0 for part in (row[11], row[14], row[16]))
-            shape = 2 * (row[10] + row[11]) * row[12] * (row[13] + row[14]) * (row[15] + row[16])
+            growing = sum(
+                part > 0 for part in (row.rows_per_sample, row.inner_per_sample, row.batch_per_sample)
+            )
             if growing <= 1 and not 0.9 < shape / flops < 1.1:
                 raise ValueError(
-                    f"{row[0]}: FLOPs of one sample {flops:g} are not 2 x rows x columns x inner x batch = {shape:g}"
+                    f"{row.operator}: FLOPs of one sample {flops:g} are not 2 x rows x columns x inner x batch = "
+                    f"{shape:g}"
                 )
-        if self.task == "inference" and any(row[2] == "backward" for row in self.operators):
+        if self.task == "inference" and any(row.phase == "backward" for row in self.operators):
             raise ValueError("an inference trace has no backward rows")
         return self
 
@@ -238,6 +266,8 @@ class NetworkTable(Model):
     loss: str
     loss_is_assumed: bool = False
     """True where the user named no loss and it was chosen from the network's output."""
+    notes: tuple[str, ...] = ()
+    """What the traces leave out or follow only in part, for people."""
     origin: Origin
     columns: tuple[str, ...] = COLUMNS
     traces: tuple[Trace, ...] = Field(min_length=1)

@@ -203,7 +203,12 @@ class Search:
                 for layout, steps in usable
             ]
         )
-        fitting = np.asarray(required[None] <= self.group.available[:, None, None, None])
+        needed = required
+        if np.isfinite(required).sum() == 1:
+            # A plan that the user fixed is judged by what it takes; one that is proposed keeps a margin.
+            reserved = np.stack([self.memory(layout).reserved for layout, _ in usable])
+            needed = np.where(np.isfinite(required), reserved, np.inf)
+        fitting = np.asarray(needed[None] <= self.group.available[:, None, None, None])
         simple: NDArray[np.bool_] = np.array([layout.tensor * layout.pipeline == 1 for layout, _ in usable])
         if self.freedom.training and simple.any():
             sheltered = np.asarray(fitting[:, simple].any(axis=(1, 2, 3)))

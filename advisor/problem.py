@@ -264,7 +264,7 @@ def software_speed(problem: Problem, software: SoftwareConstants, *, half: bool)
         launch *= software.tuned_launch
     plain = tuned or workload.compile or not heavy
     return SoftwareSpeed(
-        forward_launch=launch * software.forward_launch,
+        forward_launch=launch * (software.forward_launch if problem.training else software.inference_launch),
         backward_launch=launch * software.backward_launch,
         optimizer_launch=launch * software.optimizer_launch,
         overhead=software.tuned_overhead if plain else software.common_overhead,

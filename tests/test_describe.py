@@ -208,6 +208,25 @@ def test_saved_eager_scores_grow_with_the_square_of_the_sequence() -> None:
     assert scores(4096) / scores(2048) == pytest.approx(4, rel=0.01)
 
 
+def test_a_decoder_of_two_stacks_keeps_its_attention_to_the_encoder() -> None:
+    """Queries, result and the norm's and the projections' inputs of each token, keys and values of the encoder's."""
+    both = SMALL.model_copy(update={"kind": "encoder-decoder", "decoder_layers": 4, "kv_heads": None})
+    alone = SMALL.model_copy(update={"kind": "encoder", "layers": 8, "kv_heads": None})
+    variant = Variant(compute_bytes=2.0, fused=True)
+    more = [describe_training(model, 128, variant).saved["none"].per_sample for model in (both, alone)]
+    hidden, heads = SMALL.hidden, SMALL.heads
+    crossing = 4 * heads * SMALL.head_size * 2 + 4 * heads + 2 * hidden * 2 + hidden
+    assert more[0] - more[1] == 4 * 128 * crossing
+
+
+def test_adapters_on_experts_keep_the_input_of_each_expert() -> None:
+    dense = SMALL.model_copy(update={"ffn": 256})
+    sparse = SMALL.model_copy(update={"experts": 8, "active_experts": 4, "expert_ffn": 64})
+    adapted = Variant(method="lora", lora_targets=("gate", "up"), fused=True)
+    one, four = (describe_training(model, 64, adapted).saved["none"].per_sample for model in (dense, sparse))
+    assert four - one == 4 * 64 * 3 * SMALL.hidden * (2 + 1), "in 16 bits, and the mask of dropout"
+
+
 def test_cache_of_grouped_queries() -> None:
     llama = model("llama-3.1-8b")
     assert cache_elements(llama, 1000) == 2 * 32 * 8 * 128 * 1000

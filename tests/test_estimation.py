@@ -31,14 +31,14 @@ from advisor.estimation.devices import (
     unsupported,
 )
 from advisor.estimation.interval import combined
-from advisor.estimation.memory import Precisions, inference_memory, training_memory
+from advisor.estimation.memory import Precisions, inference_memory, memory_interval, training_memory
 from advisor.estimation.network import gather_time, links
 from advisor.estimation.power import average_power_w
 from advisor.estimation.time import SoftwareSpeed, row_times, step_times
 from advisor.execution import CHECKPOINTING, Constants, Layout
 from advisor.hardware import Device
 from advisor.operators import Affine, Kind, Operator, OperatorTable, Phase
-from advisor.plan import BURDENS, NEARLY_AS_FAST, SPLIT_BURDEN, Choices
+from advisor.plan import BURDENS, NEARLY_AS_FAST, SPLIT_BURDEN, Choices, Search
 from advisor.problem import Team, problem_of, teams
 from advisor.units import GIB
 from advisor.workload import Transformer, Workload
@@ -536,6 +536,73 @@ def test_parts_add_up_and_overhead_is_named() -> None:
     assert (parts.overhead >= constants().memory.collective_mib * 2**20).all()
     assert (np.diff(parts.required, axis=0) > 0).all(), "more samples need more memory"
     assert (np.diff(parts.activations, axis=1) < 0).all(), "more checkpointing keeps less"
+
+
+def test_gradients_and_activations_share_memory_where_gradients_are_freed() -> None:
+    """Backward frees activations as it makes gradients, unless a micro-batch before it left its own."""
+    described = describe_training(decoder(), 4096, Variant())
+    micro, memory = np.array([16.0]), constants().memory
+    freed = sizes(gradients_persist=False)
+    first, later = (
+        training_memory(described, freed, Layout(1, "none"), micro, memory, np.array([number]))
+        for number in (1.0, 2.0)
+    )
+    kept = training_memory(described, sizes(), Layout(1, "none"), micro, memory, np.array([1.0]))
+    assert (later.allocated == kept.allocated).all()
+    held = 4.0 * (described.states.trainable - described.states.largest_tensor)
+    assert later.allocated[0, 0] - first.allocated[0, 0] == pytest.approx(held)
+    states = first.parameters + first.optimizer + 4.0 * described.states.trainable
+    assert (first.allocated >= states).all(), "the optimizer's step needs all gradients"
+
+
+def test_each_way_of_dividing_has_buffers_of_its_own() -> None:
+    described = describe_training(decoder(), 512, Variant())
+    one, two = (
+        training_memory(described, sizes(), layout, ONE, constants().memory)
+        for layout in (Layout(8, "none", pipeline=8), Layout(8, "zero1", data=4, pipeline=2))
+    )
+    each = constants().memory.collective_mib * 2**20
+    assert (one.overhead >= each).all()
+    assert (two.overhead >= 2 * each).all()
+
+
+def test_a_master_copy_is_held_beside_half_precision_weights() -> None:
+    parts = {}
+    for master in ("fp32", "copy"):
+        job = workload(
+            precision="fp16", master_weights=master, batch={"global": 8, "micro": 4},
+            data={"sequence_length": 1024}, attention="eager",
+        )  # fmt: skip
+        parts[master] = solve(job, [SERVER])["server"][0].search.memory(Layout(1, "none"))
+    count = parameter_count(decoder())
+    assert parts["fp32"].parameters == 4.0 * count
+    assert parts["copy"].parameters == 6.0 * count
+    assert (parts["copy"].gradients == 2.0 * count).all()
+    assert parts["copy"].activations[0, 0] < parts["fp32"].activations[0, 0], "nothing flows in fp32"
+
+
+@pytest.mark.parametrize("fixed", [True, False])
+def test_a_proposed_plan_keeps_a_margin_and_a_fixed_one_is_judged_by_what_it_takes(fixed: bool) -> None:
+    """A device with room for the estimate and not for the margin runs a plan that its user fixed."""
+    fields: dict[str, Any] = {"batch": {"global": 4, "micro": 4}, "data": {"sequence_length": 2048}}
+    if fixed:
+        fields |= {"checkpointing": "none"}
+    search = solve(workload(precision="bf16", attention="flash", **fields), [SERVER])["server"][0].search
+    parts = search.memory(Layout(1, "none"))
+    least = (0, 0) if fixed else (0, int(parts.required[0].argmin()))
+    between = float(parts.reserved[least] + parts.required[least]) / 2
+    narrow = replace(search.group, available=np.array([between]))
+    choices = Search(narrow, search.freedom, constants()).best(1)
+    assert bool(choices.fits[0]) == fixed
+
+
+@QUICK
+@given(
+    counted=st.floats(0, 1e12), estimated=st.floats(0, 1e12),
+)  # fmt: skip
+def test_the_interval_of_memory_holds_the_estimate(counted: float, estimated: float) -> None:
+    low, high = memory_interval(counted, estimated, constants().memory)
+    assert low <= counted + estimated <= high
 
 
 @QUICK

@@ -217,4 +217,4 @@ def test_all_parts_of_a_stylegan2_step_can_be_traced() -> None:
     for phase in (Phase.FORWARD, Phase.BACKWARD):
         assert {(Kind.CONVOLUTION, phase), (Kind.DEPTHWISE_CONVOLUTION, phase)} <= kinds
     # The regularisations run in a part of the steps only.
-    assert {round(row[3] % 1, 4) for row in trace.operators} > {0.0}
+    assert {round(row.repeat % 1, 4) for row in trace.operators} > {0.0}

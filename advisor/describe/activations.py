@@ -197,9 +197,7 @@ def _adapter_inputs(
     )
 
 
-def _attention_core(
-    model: Transformer, variant: Variant, keys: float, queries: float
-) -> tuple[float, float]:
+def _attention_core(model: Transformer, variant: Variant, keys: float, queries: float) -> tuple[float, float]:
     """Return bytes kept for one token: queries, keys, values and result; and the eager chain over the scores.
 
     The chain keeps the result of the softmax (in fp32 under autocast, and where models upcast it themselves), the copy

@@ -21,11 +21,6 @@ from advisor.yaml_io import validate
 TIME_LIMIT_S = 300.0
 """A trace of the largest published networks takes under a minute."""
 
-_WAYS_OUT = (
-    "replace the operator by one of a fixed size (or leave that part out of the module), or describe the network where "
-    "it can be traced and give the file as model.table"
-)
-
 
 def trace_module(
     model: TorchModel,
@@ -56,8 +51,7 @@ def trace_module(
             hint='pip install "gpu-advisor[torch]"; or describe it elsewhere and give the file as model.table',
         )
     if "message" in answer:
-        hint = _WAYS_OUT if answer.get("way_out") else None
-        raise InputError(answer["message"], field=answer["field"], hint=hint)
+        raise InputError(answer["message"], field=answer["field"], hint=answer.get("hint"))
     return table_of(model, answer["traced"], name=name, details=details or {})
 
 
@@ -75,6 +69,7 @@ def table_of(
         "loss_is_assumed": traced["loss_is_assumed"],
         "origin": Origin(torch=traced["torch"], model=plain, **origin),
         "traces": traced["traces"],
+        "notes": traced["notes"],
         **details,
     }
     return validate(NetworkTable, document, name)
@@ -93,7 +88,7 @@ def _in_a_process(model: TorchModel, tasks: Sequence[NetworkTask], time_limit_s:
         place = Path(work) / "answer.json"
         try:
             done = subprocess.run(
-                [sys.executable, "-m", "advisor.describe.tracing", str(place)],
+                [sys.executable, "-P", "-m", "advisor.describe.tracing", str(place)],
                 input=json.dumps(request), capture_output=True, text=True, encoding="utf-8", errors="replace",
                 timeout=time_limit_s, env=environment, check=False,
             )  # fmt: skip

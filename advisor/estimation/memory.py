@@ -62,11 +62,6 @@ class MemoryParts:
         """What the device must offer to the process for the plan to be called fitting: the safe end."""
         return self.reserved + self.margin
 
-    @property
-    def known(self) -> float:
-        """Weights and optimizer state, which are counted and not estimated."""
-        return self.parameters + self.optimizer
-
 
 def training_memory(
     description: Description,
@@ -155,6 +150,18 @@ def training_memory(
             parameters + optimizer + gradients_at_peak, activations + temporary + overhead, constants
         ),
     )
+
+
+def memory_interval(counted: float, estimated: float, constants: MemoryConstants) -> tuple[float, float]:
+    """Return the low and high end of the 80 % interval of ``counted + estimated``, in their unit.
+
+    Args:
+        counted: weights, gradients, optimizer state and the process's own memory.
+        estimated: activations, temporaries and overhead.
+        constants: with the spreads of both.
+    """
+    whole, moving = constants.whole_spread, constants.spread
+    return (counted + estimated / moving) / whole, (counted + estimated * moving) * whole
 
 
 def _margin(counted: Floats | float, estimated: Floats, constants: MemoryConstants) -> Floats:

@@ -1,8 +1,8 @@
 """Fits the constants of ``efficiency.yaml`` on published runs: ``python -m advisor.fit``, for maintainers.
 
 It writes the fitted numbers into ``efficiency.yaml`` (all else there stays as it is) and the held-out ones into
-``measurements/folds.json``; the same evidence gives the same files. ``--ablations`` writes nothing and says what each part
-of the model is worth: how large errors are where it is left at its neutral value and all else is fitted again.
+``measurements/folds.json``; the same evidence gives the same files. ``--ablations`` writes nothing and says what each
+part of the model is worth: how large errors are where it is left at its neutral value and all else is fitted again.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from advisor.fit.fitting import Ended, Fit, Task, path_text, task, with_values
 from advisor.fit.flat import FlatRuns, flatten, step_seconds
 from advisor.fit.folds import Folds, dealt, fold_names, groups_of, held_out, unseen_seconds
 from advisor.fit.intervals import measured_spreads
-from advisor.fit.runs import Run, published_runs, with_speed
+from advisor.fit.runs import published_runs, with_speed
 from advisor.operators import Floats
 from advisor.yaml_io import data_root
 
@@ -44,8 +44,7 @@ class Workshop:
         self.bounds = load_bounds(root)
         devices = {device.id: device for device in load_devices(())}
         every, _ = published_runs(root, devices, self.constants)
-        self.all_runs = tuple(run for run in with_speed(every) if run.device.kind == "gpu")
-        self.runs = tuple(run for run in self.all_runs if run.problem.training)
+        self.runs = tuple(run for run in with_speed(every) if run.device.kind == "gpu")
         self.flat = flatten(self.runs, self.constants)
         self.task = task(self.runs, self.flat, self.constants, self.bounds)
         doubts = load_doubts(root)
@@ -106,9 +105,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def spreads_of(shop: Workshop, folds: Folds, fitted: Constants) -> list[dict[str, Any]]:
     """Return the spreads of times as documents, from errors of runs by what the constants had seen."""
-    runs: tuple[Run, ...] = shop.all_runs
-    flat = flatten(runs, shop.constants)
-    measured = task(runs, flat, shop.constants, shop.bounds).measured_s
+    runs, flat, measured = shop.runs, shop.flat, shop.task.measured_s
     errors: dict[Evidence, Floats] = {"both": np.log(step_seconds(flat, fitted) / measured)}
     held: tuple[Evidence, ...] = ("gpu", "family", "neither")
     for evidence in held:
@@ -135,8 +132,8 @@ def write(
     for row in rows:
         row.fa.set_flow_style()
     document["intervals"]["measured"] = rows
-    document["intervals"]["gpus"] = sorted({run.device.id for run in shop.all_runs})
-    document["intervals"]["families"] = sorted({run.problem.subject.evidence_family for run in shop.all_runs})
+    document["intervals"]["gpus"] = sorted({run.device.id for run in shop.runs})
+    document["intervals"]["families"] = sorted({run.problem.subject.evidence_family for run in shop.runs})
     for name in ("gpus", "families"):
         document["intervals"][name] = _in_one_line(document["intervals"][name])
     text = io.StringIO()

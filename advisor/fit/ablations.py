@@ -13,7 +13,8 @@ ABLATIONS: Mapping[str, Mapping[str, float]] = {
     "no age of software": {"of_ages": 1.0},
     "no time to start and end a kernel": {"of_architectures.kernel_us": 0.01},
     "no time of the host to start kernels": {
-        "shared.software.forward_launch": 1.0, "shared.software.backward_launch": 0.3, "shared.software.optimizer_launch": 0.5,
+        "shared.software.forward_launch": 1.0, "shared.software.backward_launch": 0.3,
+        "shared.software.optimizer_launch": 0.5,
     },
     "host and device overlap wholly": {"shared.software.overlap_exponent": 8.0},
     "no power limit": {"kernel.sustained_exponent": 0.001},

@@ -12,6 +12,7 @@ from advisor.answers import time_spread
 from advisor.candidates import Candidate, candidates
 from advisor.economics import Prices
 from advisor.estimation.devices import constants_of
+from advisor.estimation.memory import memory_interval
 from advisor.evidence import Measurement
 from advisor.execution import Constants
 from advisor.fit.baselines import baselines
@@ -129,14 +130,10 @@ def _memory(run: Run, candidate: Candidate, kind: str, constants: Constants) -> 
         total += float(parts.overhead[where])
     if kind not in ("allocated", "reserved"):
         context = constants_of(candidate.device, constants).context_mib * 2**20
-        total += float(parts.margin[where]) + context
+        total += context
     fixed = min(parts.parameters + float(parts.gradients[where]) + parts.optimizer + context, total)
-    spread = constants.memory.spread**2
-    return Estimated(
-        value=total / GIB,
-        low=(fixed + (total - fixed) / spread) / GIB,
-        high=(fixed + (total - fixed) * spread) / GIB,
-    )
+    low, high = memory_interval(fixed, total - fixed, constants.memory)
+    return Estimated(value=total / GIB, low=low / GIB, high=high / GIB)
 
 
 def _setting(run: Run) -> str:

@@ -130,8 +130,8 @@ class Fit:
 
         Args:
             chosen: which runs count, shape [runs].
-            near: where a search for other runs ended. This one then begins there and keeps its derivatives, which change
-                little on the short way, so that many such searches are cheap; else it begins at :meth:`start`.
+            near: where a search for other runs ended. This one then begins there and keeps its derivatives, which
+                change little on the short way, so that many such searches are cheap; else it begins at :meth:`start`.
         """
         from scipy.optimize import least_squares
 

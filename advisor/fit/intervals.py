@@ -1,6 +1,7 @@
 """How wide intervals must be: quantiles of the errors of published runs that the constants had not seen.
 
-Split conformal prediction (Lei et al. 2018): of n errors, the one of rank ceil((n + 1) 0.8) in size holds 80 % of new ones.
+Split conformal prediction (Lei et al. 2018): of n errors, the one of rank ceil((n + 1) 0.8) in size holds 80 % of
+new ones.
 """
 
 from __future__ import annotations

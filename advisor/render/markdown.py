@@ -132,6 +132,7 @@ def _estimate_body(estimate: EstimateDocument) -> list[str]:
         ("over a CPU", words.speed_up(estimate.speedup_over_cpu)),
         ("limited by", estimate.bottleneck or words.UNKNOWN),
         *words.cost_lines(estimate.cost, estimate.count),
+        *((("rests on", rests),) if (rests := words.fitted_on(estimate)) else ()),
         *(("measured", words.evidence(item)) for item in estimate.evidence),
         *(
             ("would fit", f"{item.change}: needs {words.gib(item.required_gib)} GiB")

@@ -15,6 +15,7 @@ from advisor.documents import (
     CompareAnswer,
     EstimateAnswer,
     EstimateDocument,
+    EvidenceDocument,
     GpuAnswer,
     GpuDocument,
     ModelAnswer,
@@ -272,9 +273,18 @@ def _top_pick(writer: Writer, top: RecommendationDocument) -> None:
     if top.bottleneck:
         writer.labelled("limited by", plain(top.bottleneck))
     _cost(writer, top)
-    if top.evidence:
-        writer.labelled("measured", words.evidence(top.evidence[0]))
+    _evidence(writer, top, top.evidence[:1])
     _notes(writer, top)
+
+
+def _evidence(writer: Writer, estimate: EstimateDocument, shown: Sequence[EvidenceDocument]) -> None:
+    """Write what the times rest on, and the nearest published runs."""
+    if rests := words.fitted_on(estimate):
+        writer.labelled("rests on", rests)
+    for item in shown:
+        writer.labelled("measured", words.evidence(item))
+    if not shown:
+        writer.labelled("measured", "no published run is near enough to compare")
 
 
 def _speed(writer: Writer, estimate: EstimateDocument) -> None:
@@ -362,8 +372,7 @@ def _card(writer: Writer, estimate: EstimateDocument) -> None:
             writer.labelled("limited by", plain(estimate.bottleneck))
         _breakdown(writer, estimate, width)
     _cost(writer, estimate)
-    for item in estimate.evidence:
-        writer.labelled("measured", words.evidence(item))
+    _evidence(writer, estimate, estimate.evidence)
     _notes(writer, estimate)
 
 

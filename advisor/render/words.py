@@ -320,6 +320,19 @@ def evidence(document: EvidenceDocument) -> str:
     return f"{plain(document.model)} on {where}: {values}; {plain(document.similarity)} ({source})"
 
 
+_FITTED_ON = {
+    "both": "published runs on this GPU and of such models",
+    "gpu": "published runs on this GPU, none of such models: the interval is wider",
+    "family": "published runs of such models, none on this GPU: the interval is wider",
+    "neither": "no published run on this GPU or of such models: the interval is widest",
+}
+
+
+def fitted_on(estimate: EstimateDocument) -> str | None:
+    """Return which published runs stand behind the times."""
+    return None if estimate.fitted_on is None else _FITTED_ON[estimate.fitted_on]
+
+
 def why(estimate: EstimateDocument) -> str:
     """Return why a row stands where it does."""
     reasons = estimate.reasons if isinstance(estimate, RecommendationDocument) else ()

@@ -1,7 +1,8 @@
 """Writes the operator tables of the catalog from ``models/tables.yaml``: for maintainers.
 
 ``python -m advisor.zoo`` traces every network of the manifest whose package is installed and writes a table for each
-and their list; names on the command line restrict it to those; ``--check`` writes nothing and says what would change.
+and their list; names on the command line restrict it to those; ``--check`` writes nothing and says what would change,
+or cannot be checked.
 """
 
 from __future__ import annotations
@@ -144,7 +145,7 @@ def listed(chosen: Sequence[Entry], folder: Path) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Write or check the tables; returns 1 where one failed or differs."""
+    """Write or check the tables; returns 1 where one failed, differs or cannot be checked, 2 for an unknown name."""
     parser = argparse.ArgumentParser(prog="python -m advisor.zoo", description=__doc__)
     parser.add_argument("names", nargs="*", help="networks; all when left out")
     parser.add_argument("--check", action="store_true", help="write nothing; say which files differ")
@@ -152,28 +153,55 @@ def main(arguments: Sequence[str] | None = None) -> int:
     models = data_root() / "models"
     folder = models / "tables"
     known = list(entries(models / "tables.yaml"))
+    unknown = sorted(set(options.names) - {entry.name for entry in known})
+    if unknown:
+        print(f"not in the manifest: {', '.join(unknown)}", file=sys.stderr)
+        return 2
     code = 0
     for entry in known:
         if options.names and entry.name not in options.names:
             continue
         if importlib.util.find_spec(entry.package) is None:
             print(f"{entry.name}: {entry.package} is not installed", file=sys.stderr)
+            if options.check or options.names:
+                code = 1
             continue
+        path = folder / f"{entry.name}.json"
         try:
+            if options.check:
+                _same_torch(path)
             text = render_operators(build(entry))
         except (BuildError, UntraceableError, ModuleError) as error:
             print(f"{entry.name}: {error}", file=sys.stderr)
             code = 1
             continue
-        path = folder / f"{entry.name}.json"
-        if not options.check:
-            path.write_text(text, encoding="utf-8")
-        elif not path.is_file() or path.read_text(encoding="utf-8") != text:
-            print(f"{path}: differs from what its definition gives", file=sys.stderr)
-            code = 1
-    if not options.check:
-        (folder / "index.json").write_text(listed(known, folder), encoding="utf-8")
-    return code
+        code |= _write_or_compare(path, text, check=options.check)
+    return code | _write_or_compare(folder / "index.json", listed(known, folder), check=options.check)
+
+
+def _same_torch(path: Path) -> None:
+    """Refuse to compare with a table that another version of torch gave, which may run other operators.
+
+    Raises:
+        BuildError: the versions differ.
+    """
+    if not path.is_file():
+        return
+    written = json.loads(path.read_text(encoding="utf-8"))["origin"]["torch"]
+    installed = importlib.metadata.version("torch").partition("+")[0]
+    if written != installed:
+        raise BuildError("torch", f"its table is from torch {written}, {installed} is installed")
+
+
+def _write_or_compare(path: Path, text: str, *, check: bool) -> int:
+    """Write a file, with the same newlines on every system; or return 1, and say so, where it differs."""
+    if not check:
+        path.write_text(text, encoding="utf-8", newline="\n")
+        return 0
+    if path.is_file() and path.read_text(encoding="utf-8") == text:
+        return 0
+    print(f"{path}: differs from what its definition gives", file=sys.stderr)
+    return 1
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """Autocast for the simulated GPU: the casts that ``torch.autocast("cuda")`` would insert.
 
-torch's own kernels cast only where a tensor's device is a real CUDA device. These are registered in their place while a
-step is traced. The lists are those of the documentation of torch.amp, "CUDA Op-Specific Behavior".
+torch's own kernels cast only where a tensor's device is a real CUDA device, and ``torch.autocast`` turns itself off
+where there is none. Others are registered in their place while a step is traced, and a module's own autocast stays on.
+The lists are those of the documentation of torch.amp, "CUDA Op-Specific Behavior".
 """
 
 from __future__ import annotations
@@ -9,8 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
+from unittest import mock
 
 import torch
+import torch.utils.checkpoint
 from torch.utils import _pytree as pytree
 
 from advisor.describe.tracing.device_tensor import DeviceTensor
@@ -49,21 +52,18 @@ WIDEST = (
 
 
 class Autocast:
-    """The casts of one step in half precision; a weight is cast once in a forward pass, as torch does.
+    """The casts of one step; a weight is cast once in a forward pass, as torch does.
 
-    ``dtype`` None: no casts, everything runs in the format of the tensors.
+    ``dtype`` None: nothing is cast but where the module itself says so.
     """
 
     def __init__(self, dtype: torch.dtype | None) -> None:
         self.dtype = dtype
-        self.cache: dict[int, torch.Tensor] = {}
+        self.cache: dict[tuple[int, torch.dtype], tuple[torch.Tensor, torch.Tensor]] = {}
 
     @contextmanager
     def installed(self) -> Iterator[None]:
         """Put kernels that cast in the place of torch's; they run where casting is on."""
-        if self.dtype is None:
-            yield
-            return
         library = torch.library.Library("aten", "IMPL")
         policies = ((HALF, _half), (FULL, _full), (FULL_RESULT, _full_result), (WIDEST, _widest))
         for names, policy in policies:
@@ -71,40 +71,59 @@ class Autocast:
                 operator = _overload(name)
                 if operator is not None:
                     library.impl(operator, policy(self, operator), _KEY, allow_override=True)
-        torch.set_autocast_dtype("cuda", self.dtype)
+        torch.set_autocast_dtype("cuda", self.dtype or torch.float16)
         try:
-            yield
+            with _available():
+                yield
         finally:
             self.switch(on=False)
             library._destroy()
 
     def switch(self, *, on: bool) -> None:
         """Turn casting on for a forward pass, or off after it."""
+        self.cache.clear()
         if self.dtype is not None:
             torch.set_autocast_enabled("cuda", on)
-            self.cache.clear()
 
-    def cast(self, tree: Any, dtype: torch.dtype | None) -> Any:
+    def cast(self, tree: Any, dtype: torch.dtype) -> Any:
         """Return nested arguments with their floating-point tensors in a format."""
         return pytree.tree_map_only(torch.Tensor, lambda tensor: self._one(tensor, dtype), tree)
 
-    def _one(self, tensor: torch.Tensor, dtype: torch.dtype | None) -> torch.Tensor:
+    def _one(self, tensor: torch.Tensor, dtype: torch.dtype) -> torch.Tensor:
         wide = tensor.dtype == torch.float64
         if not isinstance(tensor, DeviceTensor) or not tensor.is_floating_point() or wide:
             return tensor
         if tensor.dtype == dtype:
             return tensor
-        if dtype != self.dtype or not (tensor.is_leaf and tensor.requires_grad):
+        if dtype == torch.float32 or not (tensor.is_leaf and tensor.requires_grad):
             return tensor.to(dtype)
-        if id(tensor) not in self.cache:
-            self.cache[id(tensor)] = tensor.to(dtype)
-        return self.cache[id(tensor)]
+        key = (id(tensor), dtype)
+        if key not in self.cache:
+            self.cache[key] = (tensor, tensor.to(dtype))
+        return self.cache[key][1]
+
+
+@contextmanager
+def _available() -> Iterator[None]:
+    """Let ``torch.autocast`` find the simulated GPU, whose tensors name their device "meta"."""
+    initialise = torch.autocast.__init__
+
+    def on_gpu(self: torch.autocast, device_type: str, *args: Any, **kwargs: Any) -> None:
+        initialise(self, "cuda" if device_type == "meta" else device_type, *args, **kwargs)
+
+    with (
+        mock.patch.object(torch.autocast, "__init__", on_gpu),
+        mock.patch.object(torch.cuda.amp.common, "amp_definitely_not_available", return_value=False),
+        mock.patch.object(torch.cuda, "is_bf16_supported", return_value=True),
+        mock.patch.object(torch.utils.checkpoint, "_infer_device_type", return_value="cuda"),
+    ):
+        yield
 
 
 def _half(run: Autocast, operator: Any) -> Callable[..., Any]:
     def kernel(*args: Any, **kwargs: Any) -> Any:
         with _below():
-            args, kwargs = run.cast((args, kwargs), run.dtype)
+            args, kwargs = run.cast((args, kwargs), torch.get_autocast_dtype("cuda"))
             return operator(*args, **kwargs)
 
     return kernel

@@ -53,8 +53,9 @@ def _traffic(args: Any, kwargs: Any, result: Any) -> float:
 
 
 _FIRST_IS_NOT_READ = {
-    "fill_", "zero_", "copy_", "copy", "zeros_like", "ones_like", "full_like", "rand_like", "randn_like", "randint_like",
-    "new_zeros", "new_ones", "new_full", "normal_", "uniform_", "random_", "bernoulli_", "exponential_", "fill",
+    "fill", "fill_", "zero_", "copy", "copy_", "normal_", "uniform_", "random_", "bernoulli_", "exponential_",
+    "zeros_like", "ones_like", "full_like", "rand_like", "randn_like", "randint_like", "new_zeros", "new_ones",
+    "new_full",
 }  # fmt: skip
 """Operators whose first argument is overwritten, or gives no more than its shape."""
 
@@ -72,8 +73,8 @@ def works(function: Any, args: Any, kwargs: dict[str, Any], result: Any) -> Iter
     if function.namespace not in _NAMESPACES and formula is None:
         raise UntraceableError(
             str(function),
-            "it is no operator of torch, so that its FLOPs are not known; give them to "
-            "torch.utils.flop_counter.register_flop_formula beside its definition, or use torch's operators in its place",
+            "it is no operator of torch, so that its FLOPs are not known: use torch's operators in its place, or give "
+            "them to torch.utils.flop_counter.register_flop_formula beside its definition",
         )
     special = _SPECIAL.get(name)
     if special is not None:
@@ -205,8 +206,6 @@ def _counted(name: str, flops: float, args: Any, kwargs: Any, result: Any) -> Wo
     moved = _traffic(args, kwargs, result)
     if not flops or not made or not made[0].numel():
         return Work(name, Kind.POINTWISE, 0.0, moved)
-    if "attention" in name:
-        return Work(name, Kind.ATTENTION, float(flops), moved)
     columns = made[0].shape[-1] if made[0].dim() else 1
     rows = made[0].numel() / columns
     shape = (rows, columns, flops / (2 * rows * columns))

@@ -9,13 +9,20 @@ from typing import Any
 import torch
 from torch import nn
 
+from advisor.describe.tracing.device_tensor import UntraceableError
 from advisor.describe.tracing.inputs import chosen_loss, import_callable, loss_function, make_inputs
-from advisor.describe.tracing.recorder import Recording, onto_device, record
-from advisor.describe.tracing.tabulate import linear, merged, rows
+from advisor.describe.tracing.recorder import ModuleError, Recording, onto_device, record
+from advisor.describe.tracing.tabulate import curved, farthest, linear, merged, rows
 from advisor.network import Part, TorchModel
 
 SIZES = (16.0, 32.0)
 """Batch sizes of the two recordings; every batch of a practical size lies on the line through them or near it."""
+
+THIRD_SIZE = 64.0
+"""Batch size at which that is looked at where an operator grows faster than the batch."""
+
+OFF_THE_LINE = 0.03
+"""By what share FLOPs or bytes of the step may then differ from the line: far less than an estimate's own error."""
 
 
 class BuildError(Exception):
@@ -27,28 +34,48 @@ class BuildError(Exception):
 
 
 def trace(model: TorchModel, *, tasks: Sequence[str]) -> dict[str, Any]:
-    """Return the fields ``parameters``, ``loss``, ``traces`` and ``torch`` of a table as plain values.
+    """Return the fields ``parameters``, ``loss``, ``traces``, ``notes`` and ``torch`` of a table as plain values.
+
+    Of two tasks one is left out, and said so in the notes, where it cannot run: training without a parameter that
+    requires a gradient, and inference of a module that computes no more than its loss.
 
     Raises:
         BuildError: the model cannot be built.
         UntraceableError, ModuleError: a pass cannot be run.
     """
     parts = [_Built(part, {}) for part in model.steps]
-    losses = [built.part.loss or built.chosen_loss() for built in parts]
-    traces = []
-    if "train" in tasks:
+    frozen = not any(each.requires_grad for built in parts for each in built.module.parameters())
+    training = "train" in tasks and not (frozen and "inference" in tasks)
+    notes = (
+        ["training is not traced: no parameter requires a gradient"]
+        if "train" in tasks and not training
+        else []
+    )
+    traces, losses = [], [built.part.loss or "none" for built in parts]
+    if training:
+        losses = [built.part.loss or built.chosen_loss() for built in parts]
         for half in (None,) if model.mixes_precision else (None, torch.float16):
-            traces.append(_training(model, parts, losses, half))
+            found, more = _training(model, parts, losses, half)
+            traces.append(found)
+            notes += more
     if "inference" in tasks and len(parts) == 1:
-        small, large = (parts[0].run(None, size, None) for size in SIZES)
-        traces.append(_trace("inference", None, [(small, large, 1.0)]))
+        try:
+            found, more = _inference(parts[0])
+            traces.append(found)
+            notes += more
+        except (UntraceableError, ModuleError) as error:
+            if not training:
+                raise
+            notes.append(f"inference is not traced: {error}")
     return {
         "parameters": _parameters([built.module for built in parts]),
         "loss": " + ".join(dict.fromkeys(losses)),
-        "loss_is_assumed": any(
+        "loss_is_assumed": training
+        and any(
             built.part.loss is None and loss != "output" for built, loss in zip(parts, losses, strict=True)
         ),
         "traces": traces,
+        "notes": list(dict.fromkeys(notes)),
         "torch": torch.__version__.partition("+")[0],
     }
 
@@ -79,14 +106,15 @@ class _Built:
 
 
 def _parameters(modules: Sequence[nn.Module]) -> dict[str, int]:
-    """Return the numbers of parameters of all parts; those of one name are one, and shared ones count once."""
-    every = [pair for module in modules for pair in module.named_parameters()]
+    """Return the numbers of parameters of all parts; those that parts share, and shared tensors, count once."""
+    owned = list(zip(_networks(modules), modules, strict=True))
+    every = [((of, name), each) for of, module in owned for name, each in module.named_parameters()]
     named = dict(sorted(every, key=lambda pair: pair[1].requires_grad))
-    buffers = {name: each for module in modules for name, each in module.named_buffers()}
+    buffers = {(of, name): each for of, module in owned for name, each in module.named_buffers()}
     sizes = [each.numel() for each in named.values()]
-    owners: dict[str, int] = {}
-    for name, each in named.items():
-        owner = name.rpartition(".")[0]
+    owners: dict[tuple[int, str], int] = {}
+    for (of, name), each in named.items():
+        owner = (of, name.rpartition(".")[0])
         owners[owner] = owners.get(owner, 0) + each.numel()
     return {
         "total": sum(sizes),
@@ -96,6 +124,36 @@ def _parameters(modules: Sequence[nn.Module]) -> dict[str, int]:
         "largest_module": max(owners.values(), default=0),
         "buffer_bytes": sum(each.numel() * each.element_size() for each in buffers.values()),
     }
+
+
+def _networks(modules: Sequence[nn.Module]) -> list[int]:
+    """Return a number for each part; parts of the same number hold the same network wherever they use the same name.
+
+    They do where each of their children of the same name has the same class and parameters: a generator's step and its
+    regularisation do, a generator and a discriminator whose layers are both numbered do not.
+    """
+    contents = [_children(module) for module in modules]
+    numbers: list[int] = []
+    for place, content in enumerate(contents):
+        same = (
+            number
+            for other, number in zip(contents, numbers, strict=False)
+            if (common := content.keys() & other.keys())
+            and all(content[name] == other[name] for name in common)
+        )
+        numbers.append(next(same, place))
+    return numbers
+
+
+def _children(module: nn.Module) -> dict[str, object]:
+    """Return class, and names and shapes of the parameters, of each child, and the module's own parameters."""
+    found: dict[str, object] = {
+        name: (type(child), [(each, tuple(value.shape)) for each, value in child.named_parameters()])
+        for name, child in module.named_children()
+        if any(True for _ in child.parameters())
+    }
+    own = [(each, tuple(value.shape)) for each, value in module.named_parameters(recurse=False)]
+    return found | ({"": (type(module), own)} if own else {})
 
 
 def _build(part: Part, extra: Mapping[str, Any]) -> nn.Module:
@@ -143,11 +201,14 @@ def _loss(name: str) -> Callable[[Any], torch.Tensor]:
 
 def _training(
     model: TorchModel, parts: Sequence[_Built], losses: Sequence[str], half: torch.dtype | None
-) -> dict[str, Any]:
+) -> tuple[dict[str, Any], list[str]]:
     recordings = [
         (built.run(loss, SIZES[0], half), built.run(loss, SIZES[1], half), built.part.weight)
         for built, loss in zip(parts, losses, strict=True)
     ]
+    notes: list[str] = []
+    for built, loss, (small, large, _) in zip(parts, losses, recordings, strict=True):
+        notes += _growth(small, large, functools.partial(built.run, loss, THIRD_SIZE, half))
     found = _trace("train", half, recordings)
     if model.checkpointed is not None:
         again = [_Built(built.part, model.checkpointed) for built in parts]
@@ -156,7 +217,35 @@ def _training(
             for built, loss in zip(again, losses, strict=True)
         ]
         found["checkpointed_saved_bytes"], found["checkpointed_working_bytes"] = _memory(pairs)
-    return found
+    return found, notes
+
+
+def _inference(part: _Built) -> tuple[dict[str, Any], list[str]]:
+    small, large = (part.run(None, size, None) for size in SIZES)
+    notes = _growth(small, large, functools.partial(part.run, None, THIRD_SIZE, None))
+    return _trace("inference", None, [(small, large, 1.0)]), notes
+
+
+def _growth(small: Recording, large: Recording, again: Callable[[], Recording]) -> list[str]:
+    """Return a note on operators that grow faster than the batch; ``again`` records the step at the third size.
+
+    Raises:
+        UntraceableError: they are so much of the step that it does not lie on the line through the first two.
+    """
+    names = curved(small, large, SIZES)
+    if not names:
+        return []
+    off = farthest(rows(small, large, SIZES, 1.0), again(), THIRD_SIZE)
+    said = ", ".join(names[:5])
+    if off > OFF_THE_LINE:
+        raise UntraceableError(
+            said,
+            f"it grows faster than the batch: with {THIRD_SIZE:g} samples the step differs by {100 * off:.0f} % from "
+            f"what {SIZES[0]:g} and {SIZES[1]:g} say of it",
+        )
+    return [
+        f"{said}: grows faster than the batch, so that a batch of far more than {THIRD_SIZE:g} costs more than said"
+    ]
 
 
 def _trace(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from advisor.describe.tracing.device_tensor import UntraceableError
 from advisor.describe.tracing.kernels import Work
@@ -60,7 +61,11 @@ def _loops(
 ) -> tuple[list[Row], list[tuple[Phase, Work]], list[tuple[Phase, Work]]]:
     """Return rows for kernels that are started once for each sample, and the other kernels of both recordings.
 
-    They are alike at both batch sizes, and the larger batch has more of them.
+    They are alike at both batch sizes, and the larger batch has more of them; those of them that another batch does not
+    add to have a row of their own. Sums over samples are one fewer than the samples.
+
+    Raises:
+        UntraceableError: one of them is started more often than in proportion to the samples.
     """
     if len(small.works) == len(large.works):
         return [], small.works, large.works
@@ -73,23 +78,54 @@ def _loops(
     looped = []
     for (phase, work), each in more.items():
         looped.append(
-            (
-                work.name, work.kind.label, phase.name.lower(), _number(each * work.repeat * weight), 0.0,
-                _number(work.launches), 0.0, _number(work.flops), 0.0, _number(work.bytes), _number(work.rows), 0.0,
-                _number(work.columns), _number(work.inner), 0.0, 0.0, _number(work.batch), work.full_precision,
+            Row(
+                operator=work.name, kind=work.kind.label, phase=phase.name.lower(),
+                repeat=_number(each * work.repeat * weight), launches=0.0, launches_per_sample=_number(work.launches),
+                flops=0.0, flops_per_sample=_number(work.flops), bytes=0.0, bytes_per_sample=_number(work.bytes),
+                rows=_number(work.rows), rows_per_sample=0.0, columns=_number(work.columns), inner=_number(work.inner),
+                inner_per_sample=0.0, batch=0.0, batch_per_sample=_number(work.batch),
+                full_precision=work.full_precision,
             )
         )  # fmt: skip
+        once = few[phase, work] - each * sizes[0]
+        if once < -each:
+            raise UntraceableError(work.name, "it is started more often for each sample of a larger batch")
+        if once > 0:
+            alike = replace(work, repeat=work.repeat * once)
+            looped.append(_row(phase, alike, alike, sizes, weight))
     first, second = ([each for each in recording.works if each not in more] for recording in (small, large))
     return looped, first, second
 
 
 def merged(found: Iterable[Row]) -> tuple[Row, ...]:
     """Return the rows with equal ones counted by ``repeat``, in the order of their first."""
-    repeats: dict[tuple[object, ...], float] = {}
+    repeats: dict[Row, float] = {}
     for row in found:
-        key = (*row[:3], *row[4:])
-        repeats[key] = repeats.get(key, 0.0) + row[3]
-    return tuple((*key[:3], _number(repeat), *key[3:]) for key, repeat in repeats.items())  # type: ignore[misc]
+        key = row._replace(repeat=1.0)
+        repeats[key] = repeats.get(key, 0.0) + row.repeat
+    return tuple(row._replace(repeat=_number(repeat)) for row, repeat in repeats.items())
+
+
+def curved(small: Recording, large: Recording, sizes: Pair) -> list[str]:
+    """Return the names of operators that compute or move more than in proportion to the batch."""
+    _, first_works, second_works = _loops(small, large, sizes, 1.0)
+    growth = sizes[1] / sizes[0] * (1 + 1e-6)
+    found = [
+        first.name
+        for (_, first), (_, second) in zip(first_works, second_works, strict=False)
+        if second.flops > growth * first.flops or second.bytes > growth * first.bytes
+    ]
+    return list(dict.fromkeys(found))
+
+
+def farthest(found: Iterable[Row], third: Recording, size: float) -> float:
+    """Return by what share FLOPs or bytes of a recording at a third batch size differ from those of rows."""
+    rows_found = list(found)
+    flops = sum(row.repeat * (row.flops + row.flops_per_sample * size) for row in rows_found)
+    moved = sum(row.repeat * (row.bytes + row.bytes_per_sample * size) for row in rows_found)
+    true_flops = sum(work.repeat * work.flops for _, work in third.works)
+    true_moved = sum(work.repeat * work.bytes for _, work in third.works)
+    return max(abs(each / true - 1) for each, true in ((flops, true_flops), (moved, true_moved)) if true)
 
 
 def _row(phase: Phase, first: Work, second: Work, sizes: Pair, weight: float) -> Row:
@@ -100,7 +136,7 @@ def _row(phase: Phase, first: Work, second: Work, sizes: Pair, weight: float) ->
         for name in ("flops", "bytes", "rows", "inner", "batch")
     ]
     flops, moved, tall, inner, batch = ((_number(a), _number(b)) for a, b in pairs)
-    return (
+    return Row(
         first.name, first.kind.label, phase.name.lower(), _number(first.repeat * weight), _number(first.launches), 0.0,
         *flops, *moved, *tall, _number(second.columns), *inner, *batch, first.full_precision,
     )  # fmt: skip
@@ -108,10 +144,7 @@ def _row(phase: Phase, first: Work, second: Work, sizes: Pair, weight: float) ->
 
 def _turned(work: Work) -> Work:
     """Return a product with its rows and columns exchanged, which costs the same."""
-    return Work(
-        work.name, work.kind, work.flops, work.bytes, work.launches, rows=work.columns, columns=work.rows,
-        inner=work.inner, batch=work.batch, repeat=work.repeat, full_precision=work.full_precision,
-    )  # fmt: skip
+    return replace(work, rows=work.columns, columns=work.rows)
 
 
 def _number(value: float) -> float:
