@@ -117,15 +117,12 @@ def memory_document(candidate: Candidate, constants: Constants) -> MemoryDocumen
     reserved = (float(parts.reserved[where]) + context) / GIB
     available = (candidate.available_bytes + context) / GIB
     margin = float(parts.margin[where]) / GIB
-    if candidate.fits:
-        margin = min(margin, available - reserved)
-    required = reserved + margin
-    low, high = memory_interval(fixed, max(reserved - fixed, 0.0), constants.memory)
+    low, high = memory_interval(fixed, max(reserved - fixed, 0.0), constants.memory, traced=parts.traced)
     return MemoryDocument(
         required_gib=Quantity(
-            value=required,
-            low=min(low, required),
-            high=max(high, required),
+            value=reserved + margin,
+            low=min(low, reserved),
+            high=max(high, reserved + margin),
         ),
         available_gib=available,
         parameters_gib=parts.parameters / GIB,

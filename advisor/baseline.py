@@ -29,7 +29,9 @@ class Baseline:
         found = self.candidate
         step = samples = total = None
         if found is not None:
-            step = Quantity.spread(found.step_s, time_spread(self.problem, found.device, found.count, constants))
+            step = Quantity.spread(
+                found.step_s, time_spread(self.problem, found.device, found.count, constants)
+            )
             samples = step.inverse(found.samples * self.problem.subject.samples_in_one)
             steps = self.problem.steps_of(found.samples)
             total = None if steps is None else step.scaled(steps / 3600)

@@ -182,6 +182,8 @@ class MemoryConstants(Model):
     """How many times activations, temporaries and overhead must find room for a plan to be called fitting."""
     spread: float = Field(ge=1)
     """Multiplicative 80 % spread of activations, temporaries and overhead, beside that of the whole."""
+    traced_spread: float = Field(ge=1)
+    """The same where a network was traced, so that every tensor is known."""
     whole_spread: float = Field(ge=1)
     """Multiplicative 80 % spread of all parts: what a trainer holds that is not known of it."""
     source: str

@@ -598,10 +598,10 @@ def test_a_proposed_plan_keeps_a_margin_and_a_fixed_one_is_judged_by_what_it_tak
 
 @QUICK
 @given(
-    counted=st.floats(0, 1e12), estimated=st.floats(0, 1e12),
+    counted=st.floats(0, 1e12), estimated=st.floats(0, 1e12), traced=st.booleans(),
 )  # fmt: skip
-def test_the_interval_of_memory_holds_the_estimate(counted: float, estimated: float) -> None:
-    low, high = memory_interval(counted, estimated, constants().memory)
+def test_the_interval_of_memory_holds_the_estimate(counted: float, estimated: float, traced: bool) -> None:
+    low, high = memory_interval(counted, estimated, constants().memory, traced=traced)
     assert low <= counted + estimated <= high
 
 

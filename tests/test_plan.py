@@ -146,10 +146,12 @@ def one_gpu_by_hand(search: Search) -> Iterator[tuple[float, float, float, str]]
             host = times.host[0, m] + times.host_recompute[0, m, c]
             power = search.constants.software.overlap_exponent
             optimizer = (times.device_optimizer[0], times.host_optimizer[0])
-            passes, last = (
-                sum(each**power for each in both) ** (1 / power) for both in ((kernels, host), optimizer)
-            )
-            step = total / micro * passes + last
+            backward = (times.device_backward[0, m], times.host_backward[0, m])
+            forward = (kernels - backward[0], host - backward[1])
+            passes = [
+                sum(each**power for each in both) ** (1 / power) for both in (forward, backward, optimizer)
+            ]
+            step = total / micro * (passes[0] + passes[1]) + passes[2]
             yield step * group.software.overhead / total, memory.required[m, c], micro, name
 
 

@@ -153,3 +153,61 @@ def test_code_runs_once_however_often_it_is_asked_about(folder: Path) -> None:
     first = advisor.estimate(job, gpus=["rtx-3090"])
     assert advisor.estimate(job, gpus=["rtx-3090"]) == first
     assert len(asked) == 1
+
+
+MISTAKES = """
+import torch
+from torch import nn
+
+class Reading(nn.Module):
+    def __init__(self, how):
+        super().__init__()
+        self.layer, self.how = nn.Linear(8, 8), how
+
+    def forward(self, x):
+        x = self.layer(x)
+        if self.how == "numpy":
+            x.numpy()
+        if self.how == "item":
+            x.sum().item()
+        return x
+
+def lazy():
+    return nn.Sequential(nn.LazyLinear(4))
+
+def on_cuda():
+    return nn.Linear(8, 8).to(torch.device("cuda"))
+"""
+
+
+@pytest.mark.parametrize(
+    ("model", "words"),
+    [
+        ({"factory": "wrong:Reading", "args": {"how": "numpy"}}, ("wrong.py:13", "has shapes and no values")),
+        ({"factory": "wrong:Reading", "args": {"how": "item"}}, ("wrong.py:15", "has shapes and no values")),
+        ({"factory": "wrong:on_cuda"}, ("wrong.py:22", "leave out .cuda()")),
+        ({"factory": "wrong:lazy"}, ("lazy layers", "uninitialized parameter")),
+    ],
+)
+def test_a_mistake_is_shown_where_it_is_with_a_way_out(
+    folder: Path, capsys: pytest.CaptureFixture[str], model: dict[str, object], words: tuple[str, ...]
+) -> None:
+    (folder / "wrong.py").write_text(MISTAKES)
+    assert ask(workload(folder, input={"shape": [8]}, **model), "--allow-code") == 2
+    said = " ".join(capsys.readouterr().err.split())
+    for each in words:
+        assert each in said
+
+
+@pytest.mark.parametrize("name", ["json", "advisor", "traceback", "typing"])
+def test_a_users_file_may_have_the_name_of_a_module_that_the_tracer_uses(folder: Path, name: str) -> None:
+    (folder / f"{name}.py").write_text("raise RuntimeError('this is not the module that was meant')")
+    assert ask(workload(folder), "--allow-code") == 0
+
+
+def test_files_beside_the_current_folder_do_not_stand_in_for_modules(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "json.py").write_text("raise RuntimeError('this is not the module that was meant')")
+    monkeypatch.chdir(folder)
+    assert ask(workload(folder), "--allow-code") == 0

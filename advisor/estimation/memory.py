@@ -46,6 +46,10 @@ class MemoryParts:
     temporary: Floats
     overhead: Floats
     margin: Floats
+    safety: Floats
+    """What must stay free besides for a plan to be proposed: activations may be larger than estimated."""
+    traced: bool = False
+    """Whether activations are those of every tensor that tracing found, and not those that a formula lists."""
 
     @property
     def allocated(self) -> Floats:
@@ -60,7 +64,7 @@ class MemoryParts:
     @property
     def required(self) -> Floats:
         """What the device must offer to the process for the plan to be called fitting: the safe end."""
-        return self.reserved + self.margin
+        return self.reserved + self.margin + self.safety
 
 
 def training_memory(
@@ -146,27 +150,26 @@ def training_memory(
         activations=activations,
         temporary=temporary,
         overhead=overhead,
-        margin=_margin(
-            parameters + optimizer + gradients_at_peak, activations + temporary + overhead, constants
-        ),
+        margin=constants.margin
+        * (parameters + optimizer + gradients_at_peak + activations + temporary + overhead),
+        safety=(constants.safety - 1) * (activations + temporary + overhead),
+        traced=description.measured,
     )
 
 
-def memory_interval(counted: float, estimated: float, constants: MemoryConstants) -> tuple[float, float]:
+def memory_interval(
+    counted: float, estimated: float, constants: MemoryConstants, *, traced: bool
+) -> tuple[float, float]:
     """Return the low and high end of the 80 % interval of ``counted + estimated``, in their unit.
 
     Args:
         counted: weights, gradients, optimizer state and the process's own memory.
         estimated: activations, temporaries and overhead.
         constants: with the spreads of both.
+        traced: whether activations are those that tracing found.
     """
-    whole, moving = constants.whole_spread, constants.spread
+    whole, moving = constants.whole_spread, constants.traced_spread if traced else constants.spread
     return (counted + estimated / moving) / whole, (counted + estimated * moving) * whole
-
-
-def _margin(counted: Floats | float, estimated: Floats, constants: MemoryConstants) -> Floats:
-    """Return what is kept free: a part of what is estimated, and less of what is counted."""
-    return constants.margin * (counted + estimated) + (constants.safety - 1) * estimated
 
 
 def inference_memory(
@@ -194,7 +197,8 @@ def inference_memory(
         activations=cache,
         temporary=working,
         overhead=overhead,
-        margin=_margin(parameters + cache, working + overhead, constants),
+        margin=constants.margin * (parameters + cache + working + overhead),
+        safety=(constants.safety - 1) * (working + overhead),
     )
 
 

@@ -48,7 +48,8 @@ class Workshop:
         self.flat = flatten(self.runs, self.constants)
         self.task = task(self.runs, self.flat, self.constants, self.bounds)
         doubts = load_doubts(root)
-        self.sure = np.array([doubt_of(run, doubts) is None for run in self.runs])
+        found = [doubt_of(run, doubts) for run in self.runs]
+        self.sure = np.array([doubt is None or doubt.fitted for doubt in found])
         self.gpus = dealt(run.device.id for run in self.runs)
         self.families = dealt(run.family for run in self.runs)
 

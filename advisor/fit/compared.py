@@ -18,6 +18,7 @@ from advisor.execution import Constants
 from advisor.fit.baselines import baselines
 from advisor.fit.bounds import load_bounds
 from advisor.fit.comparison import Comparison
+from advisor.fit.doubts import doubt_of, load_doubts
 from advisor.fit.flat import flatten
 from advisor.fit.folds import load_folds, unseen_seconds
 from advisor.fit.learner_runs import learner_comparisons
@@ -30,11 +31,12 @@ _NO_PRICES = [Prices(purchase_usd=None, rent_usd_per_h=None, billed_gpus=1)]
 
 _ONLY_OF_THE_GPU = frozenset(
     {
-        "gpu", "throughput", "tokens_per_s", "memory_gib", "memory_kind", "fits", "cpu", "cpu_throughput",
+        "gpu", "micro_batch", "global_batch", "accumulation",
+        "throughput", "tokens_per_s", "memory_gib", "memory_kind", "fits", "cpu", "cpu_throughput",
         "runs", "date", "row", "note", "notes",
     }
 )  # fmt: skip
-"""Fields of a measurement in which runs of one setting may differ."""
+"""Fields of a measurement in which runs of one setting may differ: suites choose a batch for each GPU."""
 
 
 @dataclass(frozen=True)
@@ -57,16 +59,19 @@ def compared(root: Path, devices: Mapping[str, Device], constants: Constants) ->
     flat = flatten(runs, constants)
     simple = baselines(runs, flat)
     held_out = unseen_seconds(runs, flat, load_folds(root), constants, load_bounds(root), "neither")
+    doubts = load_doubts(root)
     found: list[Comparison] = []
     for number, run in enumerate(runs):
         known = {name: float(values[number]) for name, values in simple.items()}
-        found += _of(run, known, float(held_out[number]), constants)
+        doubt = doubt_of(run, doubts)
+        ranks = doubt is None or doubt.ranks
+        found += _of(run, known, float(held_out[number]), constants, ranks=ranks)
     found += learner_comparisons(root, devices, constants)
     return Evidence(tuple(found), left_out)
 
 
 def _of(
-    run: Run, simple: Mapping[str, float], held_out_s: float, constants: Constants
+    run: Run, simple: Mapping[str, float], held_out_s: float, constants: Constants, *, ranks: bool
 ) -> Iterator[Comparison]:
     """Yield what a run published: its throughput, its memory, and that it ran.
 
@@ -75,6 +80,7 @@ def _of(
         simple: what simpler methods say of it.
         held_out_s: seconds of a step by constants that have seen neither GPU nor family, NaN where there are none.
         constants: the shipped ones.
+        ranks: whether GPUs are ranked by this source.
     """
     measurement = run.measurement
     choices = run.search.best(measurement.count)
@@ -87,7 +93,7 @@ def _of(
             source=measurement.source, row=measurement.row, date=measurement.date,
             method=measurement.method if isinstance(measurement, Measurement) else
             "full" if run.problem.training else "inference",
-            precision=measurement.precision, setting=_setting(run), **fields,  # type: ignore[arg-type]
+            precision=measurement.precision, setting=_setting(run) if ranks else None, **fields,  # type: ignore[arg-type]
         )  # fmt: skip
 
     if measurement.published_speed is not None:
@@ -132,7 +138,7 @@ def _memory(run: Run, candidate: Candidate, kind: str, constants: Constants) -> 
         context = constants_of(candidate.device, constants).context_mib * 2**20
         total += context
     fixed = min(parts.parameters + float(parts.gradients[where]) + parts.optimizer + context, total)
-    low, high = memory_interval(fixed, total - fixed, constants.memory)
+    low, high = memory_interval(fixed, total - fixed, constants.memory, traced=parts.traced)
     return Estimated(value=total / GIB, low=low / GIB, high=high / GIB)
 
 

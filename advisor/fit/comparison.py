@@ -32,7 +32,8 @@ class Comparison:
         method: full, lora, qlora or inference.
         precision: in which the run computed.
         memory_kind: allocated, reserved, device or statement, for memory.
-        setting: equal for runs that differ in the GPU alone, so that GPUs can be ranked by them.
+        setting: equal for runs that differ in the GPU alone, so that GPUs can be ranked by them; None where the source
+            changed more than the GPU.
         measured: the published figure; for feasibility 1 where it ran and 0 where memory ran out.
         predicted: with the shipped constants, which may have been fitted on this run too; for feasibility 1 or 0.
         low: lower end of the shipped 80 % interval.
@@ -55,7 +56,7 @@ class Comparison:
     date: str
     method: str
     precision: str
-    setting: str
+    setting: str | None
     measured: float
     predicted: float
     low: float

@@ -1,4 +1,4 @@
-"""Published runs that constants are not fitted on; they stay in every figure of accuracy."""
+"""Published runs that say little about constants or about which GPU is faster; they stay in every figure of errors."""
 
 from __future__ import annotations
 
@@ -18,6 +18,10 @@ class Doubt(Model):
     source: str
     """The repository, with which the source of a run begins."""
     model: str | None = None
+    fitted: bool = False
+    """Whether constants are fitted on them all the same."""
+    ranks: bool = True
+    """Whether GPUs are ranked by them."""
     because: str
 
 

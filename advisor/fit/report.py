@@ -109,7 +109,8 @@ _NOTES = (
     "share of measured figures inside the 80 % interval; width: median of its upper over its lower end",
     "order: of pairs of GPUs measured in the same setting, the share whose faster one is predicted to be faster; over "
     "10 %: of pairs that differ by more; lost: throughput per GPU lost by taking the GPU that is predicted to be the "
-    "fastest in a setting, its mean and its 90th percentile",
+    "fastest in a setting, its mean and its 90th percentile; suites may choose a batch for each GPU, and those that "
+    "put each GPU into another computer are left out (measurements/doubts.yaml)",
     "peak FLOP/s x constant: operations over the dense peak of the precision times the utilisation that makes the "
     "median of predicted over measured 1 on these very rows, the baseline at its best",
     "plain roofline: each kernel as long as its operations at the peak or its traffic at the bandwidth of the "

@@ -176,9 +176,10 @@ def worst(rows: Iterable[Comparison], number: int) -> tuple[Comparison, ...]:
 
 def _by_setting(rows: Iterable[Comparison]) -> list[list[tuple[float, float]]]:
     """Return measured and predicted figure of each GPU, for every setting."""
-    found: dict[tuple[str, str], dict[str, list[Comparison]]] = {}
+    found: dict[tuple[str, str | None], dict[str, list[Comparison]]] = {}
     for row in rows:
-        found.setdefault((row.quantity, row.setting), {}).setdefault(row.gpu, []).append(row)
+        if row.setting is not None:
+            found.setdefault((row.quantity, row.setting), {}).setdefault(row.gpu, []).append(row)
     return [
         [
             (median(row.measured for row in same), median(row.predicted for row in same))

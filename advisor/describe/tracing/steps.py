@@ -46,27 +46,29 @@ def trace(model: TorchModel, *, tasks: Sequence[str]) -> dict[str, Any]:
     parts = [_Built(part, {}) for part in model.steps]
     frozen = not any(each.requires_grad for built in parts for each in built.module.parameters())
     training = "train" in tasks and not (frozen and "inference" in tasks)
-    notes = (
-        ["training is not traced: no parameter requires a gradient"]
-        if "train" in tasks and not training
-        else []
-    )
+    notes = ["training is not traced: no parameter requires a gradient"] * ("train" in tasks and not training)
+    growing: list[str] = []
     traces, losses = [], [built.part.loss or "none" for built in parts]
     if training:
         losses = [built.part.loss or built.chosen_loss() for built in parts]
         for half in (None,) if model.mixes_precision else (None, torch.float16):
             found, more = _training(model, parts, losses, half)
             traces.append(found)
-            notes += more
+            growing += more
     if "inference" in tasks and len(parts) == 1:
         try:
             found, more = _inference(parts[0])
             traces.append(found)
-            notes += more
+            growing += more
         except (UntraceableError, ModuleError) as error:
             if not training:
                 raise
             notes.append(f"inference is not traced: {error}")
+    if growing:
+        notes.append(
+            f"a batch of far more than {THIRD_SIZE:g} costs more than this table says, because these operators grow "
+            f"faster than the batch: {', '.join(dict.fromkeys(growing))}"
+        )
     return {
         "parameters": _parameters([built.module for built in parts]),
         "loss": " + ".join(dict.fromkeys(losses)),
@@ -75,7 +77,7 @@ def trace(model: TorchModel, *, tasks: Sequence[str]) -> dict[str, Any]:
             built.part.loss is None and loss != "output" for built, loss in zip(parts, losses, strict=True)
         ),
         "traces": traces,
-        "notes": list(dict.fromkeys(notes)),
+        "notes": notes,
         "torch": torch.__version__.partition("+")[0],
     }
 
@@ -206,9 +208,9 @@ def _training(
         (built.run(loss, SIZES[0], half), built.run(loss, SIZES[1], half), built.part.weight)
         for built, loss in zip(parts, losses, strict=True)
     ]
-    notes: list[str] = []
+    growing: list[str] = []
     for built, loss, (small, large, _) in zip(parts, losses, recordings, strict=True):
-        notes += _growth(small, large, functools.partial(built.run, loss, THIRD_SIZE, half))
+        growing += _growing(small, large, functools.partial(built.run, loss, THIRD_SIZE, half))
     found = _trace("train", half, recordings)
     if model.checkpointed is not None:
         again = [_Built(built.part, model.checkpointed) for built in parts]
@@ -217,17 +219,17 @@ def _training(
             for built, loss in zip(again, losses, strict=True)
         ]
         found["checkpointed_saved_bytes"], found["checkpointed_working_bytes"] = _memory(pairs)
-    return found, notes
+    return found, growing
 
 
 def _inference(part: _Built) -> tuple[dict[str, Any], list[str]]:
     small, large = (part.run(None, size, None) for size in SIZES)
-    notes = _growth(small, large, functools.partial(part.run, None, THIRD_SIZE, None))
-    return _trace("inference", None, [(small, large, 1.0)]), notes
+    growing = _growing(small, large, functools.partial(part.run, None, THIRD_SIZE, None))
+    return _trace("inference", None, [(small, large, 1.0)]), growing
 
 
-def _growth(small: Recording, large: Recording, again: Callable[[], Recording]) -> list[str]:
-    """Return a note on operators that grow faster than the batch; ``again`` records the step at the third size.
+def _growing(small: Recording, large: Recording, again: Callable[[], Recording]) -> list[str]:
+    """Return the operators that grow faster than the batch; ``again`` records the step at the third size.
 
     Raises:
         UntraceableError: they are so much of the step that it does not lie on the line through the first two.
@@ -236,16 +238,13 @@ def _growth(small: Recording, large: Recording, again: Callable[[], Recording]) 
     if not names:
         return []
     off = farthest(rows(small, large, SIZES, 1.0), again(), THIRD_SIZE)
-    said = ", ".join(names[:5])
     if off > OFF_THE_LINE:
         raise UntraceableError(
-            said,
+            ", ".join(names[:5]),
             f"it grows faster than the batch: with {THIRD_SIZE:g} samples the step differs by {100 * off:.0f} % from "
             f"what {SIZES[0]:g} and {SIZES[1]:g} say of it",
         )
-    return [
-        f"{said}: grows faster than the batch, so that a batch of far more than {THIRD_SIZE:g} costs more than said"
-    ]
+    return names
 
 
 def _trace(
