@@ -23,7 +23,16 @@ from advisor.fit.comparison import Comparison
 from advisor.fit.flat import flatten
 from advisor.fit.report import accuracy_answer
 from advisor.fit.runs import published_runs
-from advisor.fit.statistics import baseline_view, errors, grouped, outcomes, ranking, unseen_view, worst
+from advisor.fit.statistics import (
+    baseline_view,
+    errors,
+    grouped,
+    noise_floor,
+    outcomes,
+    ranking,
+    unseen_view,
+    worst,
+)
 from advisor.operators import Phase
 from advisor.render.accuracy import render as render_table
 from advisor.render.accuracy_html import render as render_html
@@ -33,6 +42,7 @@ from advisor.render.markdown import render as render_markdown
 from advisor.render.scatter import canvas, plots
 from advisor.render.table import Page
 from advisor.service import open_advisor
+from advisor.yaml_io import data_root
 
 EVIL = 'x</title><script src="https://evil.example">&\x1b[31m'
 
@@ -41,7 +51,8 @@ def row(measured: float, predicted: float, **changes) -> Comparison:
     fields = {
         "quantity": "training", "subject": "network", "unit": "images/s", "gpu": "rtx-4090", "count": 1,
         "model": "resnet50", "family": "resnet", "source": "someone/benchmark", "row": "line 1", "date": "2024",
-        "method": "full", "precision": "fp16", "setting": "resnet50 256", "measured": measured,
+        "method": "full", "precision": "fp16", "setting": "resnet50 256", "configuration": "resnet50 rtx-4090 256",
+        "measured": measured,
         "predicted": predicted, "low": predicted / 1.5, "high": predicted * 1.5,
     }  # fmt: skip
     return Comparison(**(fields | changes))
@@ -363,3 +374,28 @@ def test_an_estimate_does_not_load_the_comparison():
         "assert not [name for name in sys.modules if name.startswith('advisor.fit')]\n"
     )
     subprocess.run([sys.executable, "-c", code], check=True, stdout=subprocess.DEVNULL, timeout=120)
+
+
+def test_the_noise_floor_is_what_sources_and_versions_disagree_by() -> None:
+    rows = [
+        row(100, 100), row(120, 100), row(220, 100, source="other/benchmark"),
+        row(5, 5, configuration="alone"), row(9000, 1, quantity="memory"),
+    ]  # fmt: skip
+    floor = noise_floor(rows)
+    assert floor is not None
+    assert (floor.between_sources_settings, floor.between_versions_settings) == (1, 1)
+    assert floor.between_sources_median == pytest.approx(2.0)
+    assert floor.between_versions_median == pytest.approx(1.2)
+    assert noise_floor(rows[:1]) is None
+
+
+def test_the_readme_shows_what_the_shipped_constants_give(capsys):
+    """Every line of the README's page of accuracy comes from the command, so constants that say otherwise fail."""
+    readme = (data_root().parent / "README.md").read_text("utf-8")
+    shown = re.search(r"<!-- accuracy -->\n\n(.*?)\n<!-- /accuracy -->", readme, re.DOTALL)
+    assert shown is not None
+    assert main(["accuracy", "--width", "100", "--worst", "0", "--no-color"]) == 0
+    printed = {line.rstrip() for line in capsys.readouterr().out.splitlines()}
+    lines = [line.removeprefix("    ").rstrip() for line in shown.group(1).splitlines()]
+    assert len(lines) > 20
+    assert [line for line in lines if line not in printed] == []
