@@ -99,6 +99,20 @@ class OutcomesDocument(Model):
     ran_called_failing: int
 
 
+class NoiseFloorDocument(Model):
+    """How far published figures of one configuration lie apart: no prediction can be closer to all of them."""
+
+    between_sources_settings: int
+    """Configurations that two sources or more published."""
+    between_sources_median: float
+    """Median over them of the largest over the smallest figure."""
+    between_sources_p90: float
+    between_versions_settings: int
+    """Configurations that one source published for several versions, frameworks, memory formats or with a compiler."""
+    between_versions_median: float
+    between_versions_p90: float
+
+
 class RowDocument(Model):
     """One published figure beside its predictions, in ``unit``; of feasibility 1 for running, 0 for failing."""
 
@@ -145,6 +159,8 @@ class AccuracyAnswer(Document):
     by: Axis | None
     sections: tuple[SectionDocument, ...]
     outcomes: OutcomesDocument
+    noise_floor: NoiseFloorDocument | None
+    """Null where no configuration was published twice."""
     contests: tuple[ContestDocument, ...]
     worst: tuple[RowDocument, ...]
     """The rows of each section that are off by the largest factor under the shipped constants."""

@@ -93,7 +93,8 @@ def _of(
             source=measurement.source, row=measurement.row, date=measurement.date,
             method=measurement.method if isinstance(measurement, Measurement) else
             "full" if run.problem.training else "inference",
-            precision=measurement.precision, setting=_setting(run) if ranks else None, **fields,  # type: ignore[arg-type]
+            precision=measurement.precision, setting=_setting(run) if ranks else None,
+            configuration=_configuration(run), **fields,  # type: ignore[arg-type]
         )  # fmt: skip
 
     if measurement.published_speed is not None:
@@ -140,6 +141,21 @@ def _memory(run: Run, candidate: Candidate, kind: str, constants: Constants) -> 
     fixed = min(parts.parameters + float(parts.gradients[where]) + parts.optimizer + context, total)
     low, high = memory_interval(fixed, total - fixed, constants.memory, traced=parts.traced)
     return Estimated(value=total / GIB, low=low / GIB, high=high / GIB)
+
+
+def _configuration(run: Run) -> str:
+    """Return what two runs must share to be the same question."""
+    measurement = run.measurement
+    shared = [
+        measurement.model,
+        measurement.gpu,
+        measurement.count,
+        measurement.precision,
+        measurement.micro_batch,
+    ]
+    if isinstance(measurement, Measurement):
+        return repr([*shared, measurement.sequence_length, measurement.method, measurement.checkpointing])
+    return repr([*shared, measurement.task, measurement.optimizer_step])
 
 
 def _setting(run: Run) -> str:

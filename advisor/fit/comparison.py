@@ -34,6 +34,7 @@ class Comparison:
         memory_kind: allocated, reserved, device or statement, for memory.
         setting: equal for runs that differ in the GPU alone, so that GPUs can be ranked by them; None where the source
             changed more than the GPU.
+        configuration: equal for runs of one model, GPU, number of GPUs, precision and micro-batch, whoever ran them.
         measured: the published figure; for feasibility 1 where it ran and 0 where memory ran out.
         predicted: with the shipped constants, which may have been fitted on this run too; for feasibility 1 or 0.
         low: lower end of the shipped 80 % interval.
@@ -57,6 +58,7 @@ class Comparison:
     method: str
     precision: str
     setting: str | None
+    configuration: str
     measured: float
     predicted: float
     low: float

@@ -93,6 +93,7 @@ def _comparison(
         date=row["date"],
         method="full",
         precision="fp32",
+        configuration=f"{learner_name(learner)} {device.id} {count}",
         setting=" ".join((name, row["bins"], row["software"], str(count), str(on_cpu))),
         measured=HOUR_S / measured_s,
         predicted=predicted.value,

@@ -14,6 +14,7 @@ from advisor.accuracy_documents import (
     GroupDocument,
     LeftOutDocument,
     MethodDocument,
+    NoiseFloorDocument,
     OutcomesDocument,
     RankingDocument,
     RowDocument,
@@ -26,6 +27,7 @@ from advisor.fit.statistics import (
     baseline_view,
     errors,
     grouped,
+    noise_floor,
     outcomes,
     ranking,
     unseen_view,
@@ -152,6 +154,7 @@ def accuracy_answer(
             _section(section, sections[section.id], by) for section in _SECTIONS if sections[section.id]
         ),
         outcomes=OutcomesDocument(**asdict(outcomes(rows))),
+        noise_floor=None if (floor := noise_floor(rows)) is None else NoiseFloorDocument(**asdict(floor)),
         contests=tuple(
             contest
             for name, title, parts, simple in _CONTESTS

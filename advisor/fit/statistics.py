@@ -73,6 +73,48 @@ class Outcomes:
     ran_called_failing: int
 
 
+@dataclass(frozen=True, slots=True)
+class NoiseFloor:
+    """How far published throughputs of one configuration lie apart, as factors of the largest over the smallest."""
+
+    between_sources_settings: int
+    between_sources_median: float
+    between_sources_p90: float
+    between_versions_settings: int
+    between_versions_median: float
+    between_versions_p90: float
+
+
+def noise_floor(rows: Iterable[Comparison]) -> NoiseFloor | None:
+    """Return how far published throughputs disagree, None where no configuration was published twice.
+
+    Of each source the median counts between sources.
+    """
+    figures: dict[tuple[str, str], dict[str, list[float]]] = {}
+    for row in rows:
+        if row.quantity in ("training", "inference") and row.subject != "learner":
+            sources = figures.setdefault((row.unit, row.configuration), {})
+            sources.setdefault(row.source.split(" ")[0], []).append(row.measured)
+    between = [
+        _apart([median(values) for values in sources.values()])
+        for sources in figures.values()
+        if len(sources) > 1
+    ]
+    within = [
+        _apart(values) for sources in figures.values() for values in sources.values() if len(values) > 1
+    ]
+    if not between or not within:
+        return None
+    return NoiseFloor(
+        len(between), median(between), float(np.quantile(between, 0.9)),
+        len(within), median(within), float(np.quantile(within, 0.9)),
+    )  # fmt: skip
+
+
+def _apart(values: Sequence[float]) -> float:
+    return max(values) / min(values)
+
+
 def unseen_view(rows: Iterable[Comparison]) -> tuple[Comparison, ...]:
     """Return the rows that have a prediction without their GPU and family, with it as the prediction."""
     return tuple(

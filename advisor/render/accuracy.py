@@ -35,6 +35,8 @@ def render(answer: AccuracyAnswer, page: Page) -> str:
     _grid(writer, ERRORS_HEADER, error_cells(answer.sections))
     writer.blank()
     writer.line(outcomes(answer))
+    if floor := noise_floor(answer):
+        writer.line(floor)
     for section in answer.sections:
         if section.groups:
             writer.heading(f"{section.title}, by {answer.by}")
@@ -94,6 +96,20 @@ def contest_cells(contest: ContestDocument) -> list[tuple[str, ...]]:
          *_ranking(method.ranking))
         for method in contest.methods
     ]  # fmt: skip
+
+
+def noise_floor(answer: AccuracyAnswer) -> str | None:
+    """Return in words how far published figures disagree among themselves."""
+    floor = answer.noise_floor
+    if floor is None:
+        return None
+    return (
+        f"Noise floor: sources that ran the same model, GPU, precision and batch differ by a factor of "
+        f"{floor.between_sources_median:.2f} in the median and {floor.between_sources_p90:.2f} in the worst tenth "
+        f"({floor.between_sources_settings} configurations), and versions within one source by "
+        f"{floor.between_versions_median:.2f} and {floor.between_versions_p90:.2f} "
+        f"({floor.between_versions_settings})."
+    )
 
 
 def outcomes(answer: AccuracyAnswer) -> str:

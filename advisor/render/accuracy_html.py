@@ -13,6 +13,7 @@ from advisor.render.accuracy import (
     contest_title,
     error_cells,
     left_out,
+    noise_floor,
     outcomes,
     row_line,
     title,
@@ -64,6 +65,7 @@ def render(answer: AccuracyAnswer) -> str:
         f"<p>{_text(title(answer))}.</p>",
         *_table("Errors", ERRORS_HEADER, error_cells(answer.sections), words=2),
         f"<p>{_text(outcomes(answer))}</p>",
+        f"<p>{_text(noise_floor(answer) or '')}</p>",
         "<h2>Measured against predicted</h2>",
         "<p>Both axes are logarithmic; the dashed line is a perfect prediction. Each point names its run.</p>",
     ]
