@@ -304,7 +304,7 @@ def estimate_document(
         "evidence": evidence,
         "fitted_on": _fitted_on(problem, candidate.device, constants),
         "would_fit": would_fit,
-        "assumptions": (*problem.assumptions, *_assumptions(problem, candidate)),
+        "assumptions": (*problem.assumptions, *_assumptions(problem, candidate, constants)),
         "warnings": warnings(problem, candidate, memory, tags, constants),
     }
     if not candidate.fits:
@@ -353,9 +353,14 @@ def _generation(problem: Problem, candidate: Candidate, constants: Constants) ->
     }
 
 
-def _assumptions(problem: Problem, candidate: Candidate) -> list[str]:
+def _assumptions(problem: Problem, candidate: Candidate, constants: Constants) -> list[str]:
     workload = problem.workload
     found = problem.subject.assumptions(workload, candidate.device.kind == "cpu")
+    framework = workload.software.framework
+    if framework.lower() not in constants.software.ages:
+        found.append(
+            f"{framework} is taken to be as fast as current PyTorch: no published run says otherwise"
+        )
     if candidate.count > GPUS_PER_NODE:
         found.append(f"nodes of {GPUS_PER_NODE} GPUs with the usual network of their segment")
     economics = workload.economics

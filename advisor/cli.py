@@ -483,9 +483,13 @@ def _ask_about_code(model: TorchModel) -> bool:
     """Ask whether the code of a model may run; no where nobody can answer."""
     if not (sys.stdin and sys.stdin.isatty() and sys.stderr and sys.stderr.isatty()):
         return False
-    factories = ", ".join(part.factory for part in model.steps)
+    code = [
+        f"{part.factory}({', '.join(f'{name}={value!r}' for name, value in part.args.items())})"
+        for part in model.steps
+    ]
+    code += [f"loss {part.loss}" for part in model.steps if part.loss and ":" in part.loss]
     return diagnostics.confirm(
-        f"This runs the code of {factories} (looked for first in {model.folder or '.'}). Run it?"
+        f"This runs the code of {', '.join(code)} (looked for in {model.folder or '.'} too). Run it?"
     )
 
 

@@ -255,7 +255,8 @@ class Software(Model):
     """Framework and version that will run the job; the newest known when left out."""
 
     framework: str = "pytorch"
-    version: str | None = None
+    version: Annotated[str, Field(pattern=r"^\d+(\.\d+)*")] | None = None
+    """Such as 2.9 or 1.13.0a0; it decides how fast kernels and launches of its age are."""
     trainer: Literal["common", "tuned"] = "common"
     fused_loss: bool = False
     """True when the loss never materialises the logits (Liger, Cut Cross-Entropy, Unsloth)."""

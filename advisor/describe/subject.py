@@ -320,8 +320,18 @@ class TransformerSubject(_Network):
         elif model.vocab and not workload.software.fused_loss:
             found.append("the loss holds the whole logits (software.fused_loss: true if yours does not)")
         if workload.software.trainer == "common":
-            found.append("a common trainer on current PyTorch, not a tuned one (software.trainer: tuned)")
+            found.append(
+                f"a common trainer on {_framework(workload)}, not a tuned one (software.trainer: tuned)"
+            )
         return found
+
+
+def _framework(workload: Workload) -> str:
+    """Return the software that runs a workload, for people."""
+    software = workload.software
+    if software.version is not None:
+        return f"{software.framework} {software.version}"
+    return "current PyTorch" if software.framework == "pytorch" else software.framework
 
 
 @dataclass(frozen=True, eq=False)
@@ -450,8 +460,9 @@ class NetworkSubject(_Network):
         training = workload.effective_task != "inference"
         found = _of_training(workload) if training else []
         found.append(
-            "a plain loop on current PyTorch whose input is ready: reading and decoding it is not counted"
+            f"a plain loop on {_framework(workload)} whose input is ready: reading and decoding it is not counted"
         )
+        found += self.table.notes
         if self.table.origin.notes:
             found.append(f"one sample: {self.table.origin.notes}")
         if training and self.table.loss_is_assumed:
