@@ -68,7 +68,7 @@ class RankingDocument(Model):
 class MethodDocument(Model):
     """One way to predict some rows."""
 
-    method: Literal["unseen", "shipped", "peak", "roofline", "parameters"]
+    method: Literal["unseen", "shipped", "peak", "roofline", "scaled-roofline", "parameters"]
     title: str
     rows: int
     median: float

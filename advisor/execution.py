@@ -254,9 +254,10 @@ class SoftwareConstants(Model):
 
 
 def version_key(version: str) -> tuple[int, ...]:
-    """Return the leading numbers of a version, to compare it by; nothing for one that does not begin with a number."""
+    """Return the first three numbers of a version, to compare it by; missing ones are 0."""
     found = re.match(r"\d+(\.\d+)*", version)
-    return tuple(int(part) for part in found.group().split(".")) if found else ()
+    numbers = [int(part) for part in found.group().split(".")] if found else []
+    return tuple([*numbers, 0, 0, 0][:3])
 
 
 Evidence = Literal["both", "gpu", "family", "neither"]

@@ -288,7 +288,10 @@ def _variant(
     channels_last = workload.memory_format == "nhwc" or compute_bytes == 4.0
     return Variant(
         compute_bytes=compute_bytes,
-        autocast=problem.training and mixed and not compact and workload.software.trainer == "common",
+        autocast=problem.training
+        and mixed
+        and (not compact or not problem.subject.heavy_trainer)
+        and workload.software.trainer == "common",
         attention=attention,
         tensor=tensor,
         method=workload.method,

@@ -211,7 +211,9 @@ def test_a_histogram_takes_cycles_of_the_units_that_share_it():
             "histogram", Kind.HISTOGRAM, Phase.FORWARD, 2.0, rows=Affine(1e9), columns=units, inner=Affine(3.0),
             launches=0.0, seconds=0.25,
         )  # fmt: skip
-        return float(row_times(OperatorTable.of([row]), rates, np.ones(1), CONSTANTS.kernel, SoftwareSpeed())[0, 0, 0])
+        return float(
+            row_times(OperatorTable.of([row]), rates, np.ones(1), CONSTANTS.kernel, SoftwareSpeed())[0, 0, 0]
+        )
 
     clock = (device.compute.boost_clock_mhz or 0) * 1e6
     assert time(0) == pytest.approx(2 * (3e9 / (80 * clock) + 0.25))

@@ -12,7 +12,8 @@ import io
 import json
 import os
 import sys
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from functools import cache
 from pathlib import Path
@@ -34,6 +35,14 @@ from advisor.fit.runs import published_runs, with_speed
 from advisor.operators import Floats
 from advisor.yaml_io import data_root
 
+ENOUGH_TO_BE_SEEN = 3
+"""Fitted runs from which a GPU or a family counts as seen."""
+
+SPREADS = (
+    "80 % quantiles of the errors of published runs by constants that had not seen the GPU, the family or both; rows "
+    "with runs: 0 and mixture_of_experts are priors"
+)
+
 
 class Workshop:
     """What a fit needs, read once in each process."""
@@ -52,6 +61,11 @@ class Workshop:
         self.sure = np.array([doubt is None or doubt.fitted for doubt in found])
         self.gpus = dealt(run.device.id for run in self.runs)
         self.families = dealt(run.family for run in self.runs)
+
+
+def _with_enough(names: Iterable[str]) -> list[str]:
+    """Return the names that enough fitted runs bear, in order."""
+    return sorted(name for name, count in Counter(names).items() if count >= ENOUGH_TO_BE_SEEN)
 
 
 @cache
@@ -133,8 +147,10 @@ def write(
     for row in rows:
         row.fa.set_flow_style()
     document["intervals"]["measured"] = rows
-    document["intervals"]["gpus"] = sorted({run.device.id for run in shop.runs})
-    document["intervals"]["families"] = sorted({run.problem.subject.evidence_family for run in shop.runs})
+    sure = [run for run, fitted in zip(shop.runs, shop.sure, strict=True) if fitted]
+    document["intervals"]["gpus"] = _with_enough(run.device.id for run in sure)
+    document["intervals"]["families"] = _with_enough(run.problem.subject.evidence_family for run in sure)
+    document["intervals"]["source"] = SPREADS
     for name in ("gpus", "families"):
         document["intervals"][name] = _in_one_line(document["intervals"][name])
     text = io.StringIO()

@@ -39,5 +39,6 @@ def ablated(name: str, constants: Constants, bounds: Bounds) -> tuple[Constants,
             put(document, tuple(path.split(".")), value)
             continue
         for each in names:
-            entries[each] |= {"low": value * 0.999, "high": value * 1.001}
+            least = value * 0.999 if value >= entries[each]["high"] else value
+            entries[each] |= {"low": least, "high": least * 1.001 if least == value else value}
     return Constants.model_validate(document), Bounds.model_validate(held)

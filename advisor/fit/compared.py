@@ -105,7 +105,10 @@ def _of(
         yield row(
             quantity="training" if run.problem.training else "inference", unit=measurement.speed_unit,
             measured=measurement.published_speed, predicted=spread.value, low=spread.low, high=spread.high,
-            baselines={name: scale / simple[name] for name in ("peak", "roofline")}, **unseen,
+            baselines={
+                "peak": scale / simple["peak"], "roofline": scale / simple["roofline"],
+                "scaled-roofline": scale / simple["roofline"],
+            }, **unseen,
         )  # fmt: skip
     if measurement.memory_gib is not None:
         kind = str(measurement.memory_kind)
@@ -113,11 +116,15 @@ def _of(
         yield row(
             quantity="memory", unit="GiB", memory_kind=kind, measured=measurement.memory_gib,
             predicted=memory.value, low=memory.low, high=memory.high,
-            baselines={"parameters": simple["parameters"]} if run.problem.training else {},
+            baselines={"parameters": simple["parameters"]} if _trains_everything(run) else {},
         )  # fmt: skip
     ran = float(measurement.fits) if isinstance(measurement, Measurement) else 1.0
     fits = float(candidate.fits)
     yield row(quantity="feasibility", unit="", measured=ran, predicted=fits, low=fits, high=fits)
+
+
+def _trains_everything(run: Run) -> bool:
+    return run.problem.training and run.problem.workload.method == "full"
 
 
 def _unseen(run: Run, speed: float, constants: Constants) -> dict[str, float]:
@@ -154,8 +161,21 @@ def _configuration(run: Run) -> str:
         measurement.micro_batch,
     ]
     if isinstance(measurement, Measurement):
-        return repr([*shared, measurement.sequence_length, measurement.method, measurement.checkpointing])
-    return repr([*shared, measurement.task, measurement.optimizer_step])
+        return repr(
+            [
+                *shared,
+                measurement.sequence_length,
+                measurement.method,
+                measurement.checkpointing,
+                measurement.compile,
+                measurement.attention,
+                measurement.trainer,
+            ]
+        )
+    return repr(
+        [*shared, measurement.task, measurement.optimizer_step, measurement.compile, measurement.memory_format,
+         measurement.master_weights, measurement.trainer]
+    )  # fmt: skip
 
 
 def _setting(run: Run) -> str:

@@ -63,7 +63,9 @@ def render(answer: AccuracyAnswer, page: Page) -> str:
 
 def title(answer: AccuracyAnswer) -> str:
     """Return how much is compared, and with which constants."""
-    return f"{len(answer.rows):,} figures, constants of {answer.constants_date}"
+    outcome_count = answer.outcomes.failed + answer.outcomes.ran
+    figures = len(answer.rows) - outcome_count
+    return f"{figures:,} figures and {outcome_count:,} outcomes, constants of {answer.constants_date}"
 
 
 def error_cells(groups: Iterable[GroupDocument]) -> list[tuple[str, ...]]:
