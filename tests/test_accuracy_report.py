@@ -61,7 +61,7 @@ def row(measured: float, predicted: float, **changes) -> Comparison:
 def example() -> list[Comparison]:
     """Rows of every section, two GPUs in a setting, and outcomes of both kinds."""
     unseen = {"unseen": 130.0, "unseen_low": 60.0, "unseen_high": 240.0}
-    simple = {"baselines": {"peak": 900.0, "roofline": 700.0}}
+    simple = {"baselines": {"peak": 900.0, "roofline": 700.0, "scaled-roofline": 700.0}}
     return [
         row(100, 120, **unseen, **simple),
         row(150, 140, gpu="rtx-3090", **unseen, **simple),
@@ -202,7 +202,9 @@ def test_every_method_is_measured_on_the_same_rows():
     for contest in answer().contests:
         assert {method.rows for method in contest.methods} == {contest.rows}
     training = answer().contests[0]
-    assert [method.method for method in training.methods] == ["unseen", "shipped", "peak", "roofline"]
+    assert [method.method for method in training.methods] == [
+        "unseen", "shipped", "peak", "roofline", "scaled-roofline",
+    ]  # fmt: skip
     assert training.rows == 2
     ranked = training.methods[1].ranking
     assert ranked is not None
