@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import numpy as np
@@ -24,6 +25,7 @@ from advisor.estimation.devices import DeviceRates, constants_of
 from advisor.estimation.interval import combined
 from advisor.estimation.memory import memory_interval
 from advisor.estimation.network import GPUS_PER_NODE
+from advisor.estimation.step import training_step_s
 from advisor.estimation.time import MATRIX_KINDS, memory_times, row_times
 from advisor.execution import CHECKPOINTING, Constants, Evidence, IntervalConstants
 from advisor.hardware import Device
@@ -33,6 +35,9 @@ from advisor.prices import PriceRecord
 from advisor.problem import Problem, weight_format
 from advisor.quantity import Quantity
 from advisor.units import GIB
+
+COMMUNICATION = "communication and bubbles"
+LAUNCHES = "kernel launches"
 
 LOAD_SHARE_FOR_BOUND = 0.5
 """A kind of cost that takes at least this share of a step is named as what bounds it."""
@@ -211,14 +216,39 @@ def breakdown(
             total[label] = total.get(label, 0.0) + value * scale
         streaming += times * found.streaming * scale
     rest = candidate.step_s - sum(total.values())
-    if rest > 0.001 * candidate.step_s:
-        total["communication and launches" if candidate.count > 1 else "kernel launches"] = rest
+    traffic = min(_communication_s(problem, candidate, constants), max(rest, 0.0))
+    for label, seconds in ((COMMUNICATION, traffic), (LAUNCHES, rest - traffic)):
+        if seconds > 0.001 * candidate.step_s:
+            total[label] = seconds
     rows = [
         BreakdownDocument(kind=label, time_s=seconds, share=min(seconds / candidate.step_s, 1.0))
         for label, seconds in total.items()
         if seconds > 0.0005 * candidate.step_s
     ]
     return tuple(sorted(rows, key=lambda row: -row.time_s)), streaming / candidate.step_s
+
+
+def _communication_s(problem: Problem, candidate: Candidate, constants: Constants) -> float:
+    """Return seconds by which communication and pipeline bubbles lengthen a step; all that waits when several serve."""
+    if candidate.count == 1:
+        return 0.0
+    if not problem.training:
+        return math.inf
+    search, layout = candidate.team.search, candidate.layout
+    steps = candidate.samples / (search.micro * layout.data)
+    parts = search.parts(layout, steps)
+    nothing = np.zeros(1)
+    alone = replace(parts, tensor_traffic=nothing, shard_traffic=nothing, reduce_traffic=nothing)
+    software = search.group.software
+    seconds = np.broadcast_to(
+        training_step_s(alone, software.overhead, constants.software.overlap_exponent, constants.network),
+        (len(search.group.available), len(search.micro), len(CHECKPOINTING)),
+    )
+    micro = int(np.flatnonzero(search.micro == candidate.micro_batch)[0])
+    own = float(seconds[candidate.index, micro, CHECKPOINTING.index(candidate.checkpointing)])
+    accumulation = float(steps[micro])
+    bubbles = (layout.pipeline - 1) / (accumulation + layout.pipeline - 1)
+    return candidate.step_s - own * (1 - bubbles)
 
 
 def _passes(
@@ -237,8 +267,8 @@ def _passes(
 def bottleneck(candidate: Candidate, rows: Sequence[BreakdownDocument], streaming: float) -> str:
     """Return in words what limits the speed; ``streaming`` is the share of products that wait for memory."""
     shares = {row.kind: row.share for row in rows}
-    waiting = shares.get("communication and launches", 0.0)
-    launches = shares.get("kernel launches", 0.0)
+    waiting = shares.get(COMMUNICATION, 0.0)
+    launches = shares.get(LAUNCHES, 0.0)
     if launches >= 0.25:
         return f"launch-bound: the host starts kernels more slowly than the GPU runs them ({launches:.0%} of the step)"
     if waiting >= 0.25:
