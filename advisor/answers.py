@@ -12,6 +12,7 @@ import numpy as np
 from advisor.candidates import Candidate
 from advisor.documents import (
     BreakdownDocument,
+    CalibrationDocument,
     CostDocument,
     EstimateDocument,
     EvidenceDocument,
@@ -21,13 +22,22 @@ from advisor.documents import (
     WhatIfDocument,
 )
 from advisor.economics import hours_of_use
-from advisor.estimation.devices import DeviceRates, constants_of
+from advisor.estimation.devices import constants_of, context_mib
 from advisor.estimation.interval import combined
 from advisor.estimation.memory import memory_interval
 from advisor.estimation.network import GPUS_PER_NODE
 from advisor.estimation.step import training_step_s
 from advisor.estimation.time import MATRIX_KINDS, memory_times, row_times
-from advisor.execution import CHECKPOINTING, Constants, Evidence, IntervalConstants
+from advisor.execution import (
+    CHECKPOINTING,
+    CalibrationConstants,
+    Constants,
+    DeviceCalibration,
+    Evidence,
+    IntervalConstants,
+    SubjectKind,
+    version_key,
+)
 from advisor.hardware import Device
 from advisor.operators import Kind, OperatorTable, Phase
 from advisor.plan import is_compact
@@ -85,16 +95,47 @@ def time_spread(
     if own is not None:
         return own
     intervals = constants.intervals
+    kind = problem.subject.evidence_kind
     gpus = "one" if count == 1 else "node" if count <= GPUS_PER_NODE else "nodes"
     task = "training" if problem.training else "inference"
     seen = evidence or evidence_for(device.id, problem.subject.evidence_family, intervals)
+    shipped = combined(intervals.spread(kind, task, gpus, seen), constants_of(device, constants).spread)
     spreads = [
-        intervals.spread(problem.subject.evidence_kind, task, gpus, seen),
-        constants_of(device, constants).spread,
+        _calibrated(shipped, constants.calibrations.get(device.id), kind, count, constants.calibration)
     ]
     if problem.subject.experts:
         spreads.append(intervals.mixture_of_experts)
     return combined(*spreads)
+
+
+def _calibrated(
+    shipped: float,
+    calibration: DeviceCalibration | None,
+    kind: SubjectKind,
+    count: int,
+    constants: CalibrationConstants,
+) -> float:
+    """Return the spread that a calibration leaves of the shipped one.
+
+    On the measured device alone it is the calibration's own. Elsewhere the calibration takes away the part of the
+    variance that a factor of the device explains, as far as it counts there: what a measurement of a variable leaves of
+    another one that correlates with it by ``weight`` is ``1 - weight ** 2`` of its variance.
+    """
+    if calibration is None:
+        return shipped
+    if calibration.weight == 1.0 and count == 1:
+        return calibration.spread.get(kind, constants.spread)
+    return float(shipped ** math.sqrt(1 - constants.device_share * calibration.weight**2))
+
+
+def _calibration(device: Device, constants: Constants) -> CalibrationDocument | None:
+    found = constants.calibrations.get(device.id)
+    if found is None:
+        return None
+    return CalibrationDocument(
+        profile=found.profile, date=found.date, measured=found.measured, relation=found.relation,
+        weight=found.weight, warnings=found.warnings,
+    )  # fmt: skip
 
 
 def _fitted_on(problem: Problem, device: Device, constants: Constants) -> Evidence | None:
@@ -114,10 +155,9 @@ def memory_document(candidate: Candidate, constants: Constants) -> MemoryDocumen
     """Return the memory of a candidate's plan by part, in GiB."""
     search = candidate.team.search
     parts = search.memory(candidate.layout)
-    own = constants_of(candidate.device, constants)
     micro = int(np.flatnonzero(search.micro == candidate.micro_batch)[0])
     where = (micro, CHECKPOINTING.index(candidate.checkpointing))
-    context = own.context_mib * 2**20
+    context = context_mib(candidate.device, constants) * 2**20
     fixed = (parts.parameters + float(parts.gradients[where]) + parts.optimizer + context) / GIB
     reserved = (float(parts.reserved[where]) + context) / GIB
     available = (candidate.available_bytes + context) / GIB
@@ -160,10 +200,6 @@ def plan_document(problem: Problem, candidate: Candidate) -> PlanDocument:
     )
 
 
-def _one_device(rates: DeviceRates, index: int) -> DeviceRates:
-    return DeviceRates(*(getattr(rates, name)[index : index + 1] for name in rates.__slots__))
-
-
 @dataclass(frozen=True, slots=True)
 class _Seconds:
     """Seconds by kind of operator: of one micro-batch with its recomputation, and of the optimizer step."""
@@ -177,7 +213,7 @@ class _Seconds:
 def _kernel_seconds(
     table: OperatorTable, candidate: Candidate, micro_batch: float, constants: Constants
 ) -> _Seconds:
-    rates = _one_device(candidate.team.search.group.rates, candidate.index)
+    rates = candidate.team.search.group.rates.at(slice(candidate.index, candidate.index + 1))
     sizes = np.array([micro_batch])
     seconds = row_times(table, rates, sizes, constants.kernel, candidate.team.search.group.software)[:, 0, 0]
     memory = memory_times(table, rates, sizes, constants.kernel, candidate.team.search.group.software)[
@@ -241,7 +277,7 @@ def _communication_s(problem: Problem, candidate: Candidate, constants: Constant
     alone = replace(parts, tensor_traffic=nothing, shard_traffic=nothing, reduce_traffic=nothing)
     software = search.group.software
     seconds = np.broadcast_to(
-        training_step_s(alone, software.overhead, constants.software.overlap_exponent, constants.network),
+        training_step_s(alone, software.overhead, constants.network),
         (len(search.group.available), len(search.micro), len(CHECKPOINTING)),
     )
     micro = int(np.flatnonzero(search.micro == candidate.micro_batch)[0])
@@ -333,6 +369,7 @@ def estimate_document(
         "cost": cost_document(candidate, tags, whole_job=problem.has_length),
         "evidence": evidence,
         "fitted_on": _fitted_on(problem, candidate.device, constants),
+        "calibration": _calibration(candidate.device, constants),
         "would_fit": would_fit,
         "assumptions": (*problem.assumptions, *_assumptions(problem, candidate, constants)),
         "warnings": warnings(problem, candidate, memory, tags, constants),
@@ -393,6 +430,9 @@ def _assumptions(problem: Problem, candidate: Candidate, constants: Constants) -
         )
     if candidate.count > GPUS_PER_NODE:
         found.append(f"nodes of {GPUS_PER_NODE} GPUs with the usual network of their segment")
+    calibration = constants.calibrations.get(candidate.device.id)
+    if calibration is not None:
+        found.append(_said_of(calibration))
     economics = workload.economics
     found.append(
         f"electricity ${economics.electricity_usd_per_kwh:g}/kWh, PUE {economics.pue:g}; bought hardware works "
@@ -402,12 +442,38 @@ def _assumptions(problem: Problem, candidate: Candidate, constants: Constants) -
     return found
 
 
+def _said_of(calibration: DeviceCalibration) -> str:
+    """Return in words which calibration counts, and how far."""
+    profile = f"profile {calibration.profile}, {calibration.measured}, {calibration.date}"
+    if calibration.weight == 1.0:
+        return f"calibrated on {calibration.relation} ({profile})"
+    return (
+        f"shifted by the calibration of a GPU of the {calibration.relation} ({profile}): "
+        f"its factors to the power {calibration.weight:g}"
+    )
+
+
+def _calibration_warnings(problem: Problem, device: Device, constants: Constants) -> list[str]:
+    calibration = constants.calibrations.get(device.id)
+    if calibration is None:
+        return []
+    found = [f"calibration: {warning}" for warning in calibration.warnings]
+    software = problem.workload.software
+    wanted = software.version
+    if software.framework.lower() != "pytorch":
+        found.append(f"calibration: it was measured with PyTorch, not {software.framework}")
+    elif wanted is not None and version_key(wanted)[:2] != version_key(calibration.torch)[:2]:
+        found.append(f"calibration: it was measured with torch {calibration.torch}, not {wanted}")
+    return found
+
+
 def warnings(
     problem: Problem, candidate: Candidate, memory: MemoryDocument, tags: PriceTags, constants: Constants
 ) -> tuple[str, ...]:
     """Return what the reader should know before relying on an estimate."""
     device = candidate.device
     found = [f"catalog: {doubt}" for doubt in device.doubts]
+    found += _calibration_warnings(problem, device, constants)
     if candidate.fits:
         if memory.required_gib.high > memory.available_gib:
             found.append(

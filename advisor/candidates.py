@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from advisor.economics import Costs, Prices, energy_kwh, job_costs
-from advisor.estimation.power import average_power_w
-from advisor.execution import CHECKPOINTING, Constants, Layout
+from advisor.estimation.power import average_power_w, draw_of
+from advisor.execution import CHECKPOINTING, NOT_CALIBRATED, Constants, Layout
 from advisor.hardware import Device
 from advisor.plan import Choices
 from advisor.problem import Problem, Team
@@ -73,7 +73,8 @@ def candidates(
         hours = steps * step_s / 3600.0
         watts = device.board.tdp_w / device.board.devices_per_board
         matrix, busy = float(choices.matrix_share[index]), float(choices.busy_share[index])
-        power = count * average_power_w(watts, matrix, busy, constants.power)
+        draw = draw_of(watts, constants.calibrations.get(device.id, NOT_CALIBRATED), constants.power)
+        power = count * average_power_w(draw, matrix, busy)
         found.append(
             Candidate(
                 team=team,

@@ -18,6 +18,7 @@ from advisor.errors import AdvisorError, ExitCode, ExternalError, InputError
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from advisor.calibration import StoredProfile
     from advisor.network import TorchModel
     from advisor.quantity import Model
     from advisor.render.table import Page
@@ -29,7 +30,10 @@ _T = TypeVar("_T")
 
 OBJECTIVES = ("balanced", "cost", "time", "energy", "value")
 FORMATS = ("table", "json", "markdown", "csv")
-SCHEMAS = ("workload", "estimate", "recommend", "compare", "gpu", "model", "price", "table", "accuracy")
+SCHEMAS = (
+    "workload", "estimate", "recommend", "compare", "gpu", "model", "price", "table", "accuracy", "calibration",
+    "calibrations", "check",
+)  # fmt: skip
 AXES = ("gpu", "source", "family", "method")
 SHELLS = ("bash", "zsh", "tcsh")
 _FORMAT_OF_SUFFIX = {".json": "json", ".md": "markdown", ".csv": "csv"}
@@ -199,6 +203,27 @@ def build_parser() -> argparse.ArgumentParser:
     )
     accuracy.add_argument("--html", metavar="FILE", help="also write a report with plots that loads nothing")
 
+    calibrate = add("calibrate", "measure this machine, so that estimates for it and its relatives follow")
+    calibrate.add_argument(
+        "words", nargs="*", metavar="show [NAME] | export NAME FILE | import FILE | remove NAME",
+        help="look after calibrations; measure when left out",
+    )  # fmt: skip
+    calibrate.add_argument(
+        "--device", metavar="NAME", help="cuda:0, mps, xpu:0 or cpu; the first GPU when left out"
+    )
+    calibrate.add_argument(
+        "--quick", action="store_true", help="a few tests in about 20 s, not all in under 3 min"
+    )
+    calibrate.add_argument(
+        "--dry-run", action="store_true", help="say what would be measured, and how long it takes"
+    )
+    calibrate.add_argument(
+        "--check",
+        metavar="WORKLOAD",
+        help="run this workload for a short while and compare with its estimate",
+    )
+    _add_workload_options(calibrate)
+
     schema = add("schema", "print the JSON Schema of a document")
     schema.add_argument("kind", choices=SCHEMAS, metavar="KIND", help=", ".join(SCHEMAS))
     return parser
@@ -244,6 +269,9 @@ def _add_workload_options(parser: argparse.ArgumentParser) -> None:
         "--allow-code",
         action="store_true",
         help="run the code of a model given as model.torch; read it first",
+    )
+    group.add_argument(
+        "--no-calibration", action="store_true", help="leave calibrations of this machine and team out"
     )
     group.add_argument(
         "--trace-timeout", metavar="SECONDS", help="end that code after this many seconds (300)"
@@ -429,6 +457,91 @@ def _accuracy(args: argparse.Namespace) -> int:
     return ExitCode.ANSWERED
 
 
+def _calibrate(args: argparse.Namespace) -> int:
+    if args.words:
+        return _look_after(args)
+    if args.check is not None:
+        return _check(args)
+    from advisor.calibrate.session import Session
+
+    session = Session(_open(args), diagnostics.StepProgress(color=not args.no_color))
+    if args.dry_run:
+        session.announce(args.device, quick=args.quick)
+        return ExitCode.ANSWERED
+    run = session.calibrate(args.device, quick=args.quick)
+    if run.profile is not None:
+        _show_calibration(args, run.profile)
+    return ExitCode.INTERRUPTED if run.interrupted else ExitCode.ANSWERED
+
+
+def _check(args: argparse.Namespace) -> int:
+    from advisor.calibrate.session import Session
+
+    args.workload = args.check
+    advisor, workload = _open(args), _read(args)
+    session = Session(advisor, diagnostics.StepProgress(color=not args.no_color))
+    answer = _blaming(args, lambda: session.check(workload, args.device, plain=args.no_calibration))
+    _show_calibration(args, answer)
+    return ExitCode.ANSWERED
+
+
+def _look_after(args: argparse.Namespace) -> int:
+    """Show, export, import or remove calibrations; nothing here needs torch."""
+    from pathlib import Path
+
+    from advisor import calibration
+
+    verb, *rest = args.words
+    wanted = {"show": (0, 1), "export": (2, 2), "import": (1, 1), "remove": (1, 1)}
+    if verb not in wanted or not wanted[verb][0] <= len(rest) <= wanted[verb][1]:
+        raise InputError(
+            "not understood", source="calibrate", value=" ".join(args.words),
+            accepted="show [NAME], export NAME FILE, import FILE, remove NAME, or nothing of these to measure",
+        )  # fmt: skip
+    if verb == "show":
+        answer = _open(args).calibrations(*rest)
+        _show_calibration(args, answer)
+        return ExitCode.ANSWERED
+    if verb == "import":
+        profile = calibration.read_profile(Path(rest[0]).expanduser())
+        path = calibration.keep(profile, Path(rest[0]).stem)
+        diagnostics.report_notes([f"kept as {path.stem} ({path})"], color=not args.no_color)
+        return ExitCode.ANSWERED
+    stored = calibration.profile_of(rest[0], _stored(args))
+    if verb == "export":
+        _check_output("export", rest[1], force=args.force)
+        text = calibration.text_of(stored.profile)
+        _write_file("export", Path(rest[1]).expanduser(), text, force=args.force)
+    else:
+        calibration.remove(stored)
+        diagnostics.report_notes([f"removed {stored.path}"], color=not args.no_color)
+    return ExitCode.ANSWERED
+
+
+def _stored(args: argparse.Namespace) -> Sequence[StoredProfile]:
+    from pathlib import Path
+
+    from advisor.calibration import stored_profiles
+
+    found, problems = stored_profiles([Path(folder).expanduser() for folder in args.catalog])
+    diagnostics.report_notes(problems, color=not args.no_color)
+    return found
+
+
+def _show_calibration(args: argparse.Namespace, answer: Model) -> None:
+    """Deliver a profile, a list of them or a check; what is no table is JSON."""
+    if args.format == "table":
+        from advisor.render.calibration import render as render_calibration
+
+        _deliver(args, render_calibration(answer, _page(args)))
+    elif args.format == "json":
+        _show(args, answer)
+    else:
+        raise InputError(
+            "a calibration has no such form", source="--format", value=args.format, accepted="table, json"
+        )
+
+
 def _schema(args: argparse.Namespace) -> int:
     from advisor.render.json import render_schema
     from advisor.service import schema
@@ -445,6 +558,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "gpus": _gpus,
     "models": _models,
     "accuracy": _accuracy,
+    "calibrate": _calibrate,
     "schema": _schema,
 }
 
@@ -464,7 +578,7 @@ def _open(args: argparse.Namespace) -> Advisor:
             raise InputError(
                 "not a folder", source="--catalog", value=str(folder), accepted="a folder of YAML files"
             )
-    return open_advisor(folders, _code_policy(args))
+    return open_advisor(folders, _code_policy(args), calibrated=not getattr(args, "no_calibration", False))
 
 
 def _code_policy(args: argparse.Namespace) -> CodePolicy:

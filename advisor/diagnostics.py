@@ -12,6 +12,8 @@ from advisor.errors import AdvisorError, ExitCode, InputError, shorten
 from advisor.units import plain
 
 if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
+
     from advisor.documents import ErrorAnswer
 
 PROGRAM = "gpu-advisor"
@@ -52,6 +54,56 @@ def report_notes(notes: Iterable[str], *, color: bool = True) -> None:
     """Print notes that the format on standard output has no place for."""
     for note in notes:
         _say("note", note, color)
+
+
+class StepProgress:
+    """Tells how far something long is: a bar with the time that is left in a terminal, else a line for each step.
+
+    Args:
+        color: whether colour may be used.
+    """
+
+    def __init__(self, *, color: bool) -> None:
+        self._color = color
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+
+    def say(self, text: str) -> None:
+        """Say something in a line of its own."""
+        if self._bar is not None:
+            self._bar.console.print(f"{PROGRAM}: note: {plain(text)}", markup=False, highlight=False)
+        else:
+            _say("note", text, self._color)
+
+    def begun(self, place: int, of: int, what: str) -> None:
+        """Step number ``place`` of ``of`` begins."""
+        stream = sys.stderr
+        if stream is None or not stream.isatty() or os.environ.get("TERM") == "dumb":
+            _write(f"[{place}/{of}] {plain(what)}\n")
+            return
+        if self._bar is None:
+            self._bar = self._opened(stream)
+            self._task = self._bar.add_task(plain(what), total=of)
+        assert self._task is not None
+        self._bar.update(self._task, completed=place - 1, description=plain(what))
+
+    def ended(self) -> None:
+        """Take the bar away; the lines that were said stay."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+    def _opened(self, stream: TextIO) -> Progress:
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+        console = Console(file=stream, no_color=not (self._color and wants_color(stream)), emoji=False)
+        bar = Progress(
+            BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn(),
+            TextColumn("{task.description}", markup=False), console=console, transient=True,
+        )  # fmt: skip
+        bar.start()
+        return bar
 
 
 def confirm(question: str) -> bool:

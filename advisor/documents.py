@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from advisor.profile import MeasuredSoftware, Profile
 from advisor.quantity import Model, Quantity
 
 
@@ -133,6 +134,20 @@ class CpuDocument(Model):
     reason: str | None = None
 
 
+class CalibrationDocument(Model):
+    """The calibration behind an estimate: of this very device, or of a relative."""
+
+    profile: str
+    """Name of the profile; ``gpu-advisor calibrate show`` shows it."""
+    date: str
+    measured: str
+    """Name of the device that was measured."""
+    relation: Literal["this GPU", "this processor", "same architecture", "same vendor"]
+    weight: float
+    """Power of the measured factors that counts here; 1 where this device was measured."""
+    warnings: tuple[str, ...]
+
+
 class EstimateDocument(Model):
     """Memory, time and cost of one workload on a number of one GPU.
 
@@ -166,6 +181,8 @@ class EstimateDocument(Model):
     fitted_on: Literal["both", "gpu", "family", "neither"] | None = None
     """Whether published runs on this GPU, of this family of models, both or neither stand behind the times; the less,
     the wider their intervals. Null where times rest on constants of a library for learners."""
+    calibration: CalibrationDocument | None = None
+    """Null where shipped constants alone count."""
     would_fit: tuple[WhatIfDocument, ...] = ()
     assumptions: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -322,6 +339,80 @@ class ModelAnswer(Document):
 
     schema_: Literal["gpu-advisor/model/1"] = Field(default="gpu-advisor/model/1", alias="schema")
     models: tuple[ModelDocument, ...]
+
+
+class StoredCalibrationDocument(Model):
+    """One profile of this user or team."""
+
+    name: str
+    file: str
+    device: str
+    gpu: str | None
+    """Id for ``--gpu``: of the catalog, or of the device that the profile stands for; null where it stands for none."""
+    date: str
+    mode: Literal["quick", "full", "collectives"]
+    complete: bool
+    tests: int
+    collectives: int
+    torch: str
+    driver: str | None
+    used: bool
+    """Whether estimates use it: the newest of its device."""
+    cautions: tuple[str, ...]
+
+
+class CalibrationFactorDocument(Model):
+    """How one kind of work on the device differs from what the shipped constants predict."""
+
+    what: str
+    factor: float
+    """Measured over predicted time; 1.2 is a fifth slower."""
+
+
+class CalibrationsAnswer(Document):
+    """What ``calibrate show --json`` writes."""
+
+    schema_: Literal["gpu-advisor/calibrations/1"] = Field(
+        default="gpu-advisor/calibrations/1", alias="schema"
+    )
+    calibrations: tuple[StoredCalibrationDocument, ...]
+    profile: Profile | None = None
+    """The whole profile where one was named."""
+    factors: tuple[CalibrationFactorDocument, ...] = ()
+    messages: tuple[str, ...] = ()
+
+
+class CheckedDocument(Model):
+    """One figure predicted and measured."""
+
+    what: str
+    unit: str
+    predicted: Quantity | None
+    without_calibration: float | None = None
+    measured: float
+    error: float | None
+    """Predicted over measured, less 1."""
+    inside: bool | None
+    """Whether the measured figure lies in the interval; null where there is none."""
+
+
+class CheckAnswer(Document):
+    """What ``calibrate --check --json`` writes: a workload that was really run, beside its estimate."""
+
+    schema_: Literal["gpu-advisor/check/1"] = Field(default="gpu-advisor/check/1", alias="schema")
+    workload: Mapping[str, Any]
+    date: str
+    gpu: str
+    name: str
+    device: str
+    """As torch calls it."""
+    plan: PlanDocument
+    software: MeasuredSoftware
+    steps: int
+    stable: bool
+    figures: tuple[CheckedDocument, ...]
+    calibration: CalibrationDocument | None
+    warnings: tuple[str, ...] = ()
 
 
 class PlaceDocument(Model):

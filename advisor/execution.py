@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
+from advisor.operators import Kind
 from advisor.quantity import Model
-from advisor.workload import Checkpointing
+from advisor.workload import Checkpointing, Precision
 
 Strategy = Literal["none", "ddp", "zero1", "zero2", "fsdp"]
 
@@ -402,8 +403,102 @@ class LearnerConstants(Model):
     source: str
 
 
+SubjectKind = Literal["transformer", "network"]
+
+PRODUCT_KINDS = frozenset(
+    {Kind.GEMM, Kind.BATCHED_GEMM, Kind.CONVOLUTION, Kind.GROUPED_CONVOLUTION, Kind.DEPTHWISE_CONVOLUTION,
+     Kind.ATTENTION, Kind.RECURRENT}
+)  # fmt: skip
+"""Kinds whose pace depends on the precision."""
+
+
+def pace_key(kind: Kind, backward: bool, precision: Precision) -> str:
+    """Return the name of a pace: ``gemm backward half``, or ``norm forward`` where the precision does not matter."""
+    phase = f"{kind.label} {'backward' if backward else 'forward'}"
+    if kind not in PRODUCT_KINDS:
+        return phase
+    return f"{phase} {'half' if precision in ('fp16', 'bf16') else precision}"
+
+
+class DeviceCalibration(Model):
+    """What a calibration says of one device: factors on what the shipped constants predict for it.
+
+    A relative's device is calibrated by a power below 1 of the same factors.
+    """
+
+    profile: str
+    """Name of the profile behind it."""
+    date: str
+    measured: str
+    """The device that was measured, for people."""
+    torch: str
+    """Version that it was measured with."""
+    relation: Literal["this GPU", "this processor", "same architecture", "same vendor"]
+    weight: float = Field(gt=0, le=1)
+    """Power of the measured factors that counts for this device; 1 for the one that was measured."""
+    pace: Mapping[str, Annotated[float, Field(gt=0)]] = {}
+    """Factors on the time of kernels by :func:`pace_key`."""
+    step: Mapping[SubjectKind, Annotated[float, Field(gt=0)]] = {}
+    """What remains between whole steps and the sum of their operators, by what is run."""
+    kernel: float = Field(default=1.0, gt=0)
+    """Factor on what a kernel takes beside its work."""
+    forward_host: float = Field(default=1.0, gt=0)
+    backward_host: float = Field(default=1.0, gt=0)
+    optimizer_host: float = Field(default=1.0, gt=0)
+    """Factors on the time of the host to start kernels."""
+    context_mib: float | None = Field(default=None, ge=0)
+    total_mib: float | None = Field(default=None, gt=0)
+    """What the driver reports as total memory."""
+    idle_w: float | None = Field(default=None, ge=0)
+    matrix_w: float | None = Field(default=None, gt=0)
+    memory_w: float | None = Field(default=None, gt=0)
+    """Draw when idle, under products, and under kernels that stream memory."""
+    spread: Mapping[SubjectKind, Annotated[float, Field(ge=1)]] = {}
+    """Multiplicative 80 % spread of times on one device that takes the place of the shipped one."""
+    warnings: tuple[str, ...] = ()
+
+    def pace_of(self, kind: Kind, backward: bool, precision: Precision) -> float:
+        """Return the pace of a kind of operator; that of plain products where a product's own was not measured."""
+        own = self.pace.get(pace_key(kind, backward, precision))
+        if own is None and kind in PRODUCT_KINDS:
+            own = self.pace.get(pace_key(Kind.GEMM, backward, precision))
+        return 1.0 if own is None else own
+
+
+NOT_CALIBRATED = DeviceCalibration(
+    profile="none", date="never", measured="nothing", torch="none", relation="this GPU", weight=1.0
+)
+"""Leaves everything as the shipped constants say."""
+
+
+class Shrinkage(Model):
+    """Power of a device's measured factors that counts for its relatives."""
+
+    architecture: float = Field(ge=0, le=1)
+    """For devices of the same architecture."""
+    vendor: float = Field(ge=0, le=1)
+    """For other devices of the same vendor."""
+
+
+class CalibrationConstants(Model):
+    """How far a calibration of one device counts, for it and for others."""
+
+    published: Shrinkage
+    """For relatives whose constants rest on published runs of their architecture."""
+    prior: Shrinkage
+    """For relatives whose constants rest on none."""
+    spread: float = Field(ge=1)
+    """Multiplicative 80 % spread of times on the device itself."""
+    device_share: float = Field(ge=0, le=1)
+    """Share of the variance of shipped errors that a factor of the device explains; the rest stays."""
+    prior_tests: float = Field(gt=0)
+    """How many tests the shipped constants count as, beside those that were run."""
+    stale_days: int = Field(gt=0)
+    source: str
+
+
 class Constants(Model):
-    """Everything in ``efficiency.yaml``."""
+    """Everything in ``efficiency.yaml``, and the calibrations of the machine."""
 
     date: str
     architectures: tuple[ArchitectureConstants, ...]
@@ -417,6 +512,9 @@ class Constants(Model):
     ranking: RankingConstants
     baseline: BaselineConstants
     learners: LearnerConstants
+    calibration: CalibrationConstants
+    calibrations: Mapping[str, DeviceCalibration] = {}
+    """By device id; no part of the file."""
 
     def of(self, vendor: str, architecture: str, compute_capability: str | None) -> ArchitectureConstants:
         """Return the constants of an architecture; an entry for the compute capability goes first.

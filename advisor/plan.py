@@ -314,8 +314,7 @@ class Search:
     def _training_step(self, layout: Layout, accumulation: Floats) -> Floats:
         """Return seconds of one optimizer step, shape [G, M, C]."""
         parts = self.parts(layout, accumulation)
-        exponent = self.constants.software.overlap_exponent
-        return training_step_s(parts, self.group.software.overhead, exponent, self.constants.network)
+        return training_step_s(parts, self.group.software.overhead, self.constants.network)
 
     def parts(self, layout: Layout, accumulation: Floats) -> StepParts:
         """Return the parts of a training step, as arrays that broadcast to [G, M, C].
@@ -344,6 +343,7 @@ class Search:
             accumulation=accumulation[None, :, None],
             stages=np.asarray(float(layout.pipeline)),
             shards=np.asarray(float(layout.shards)),
+            overlap_exponent=self.group.rates.overlap_exponent[:, None, None],
         )
 
     def serving_times(self, layout: Layout) -> tuple[Floats, Floats]:
@@ -383,7 +383,7 @@ class Search:
         return self._serving[key]
 
     def _pass_time(self, layout: Layout, description: Description, times: StepTimes) -> Floats:
-        exponent = self.constants.software.overlap_exponent
+        exponent = self.group.rates.overlap_exponent[:, None]
         seconds = together(times.device, times.host, exponent) * self.group.software.overhead
         size = description.boundary_bytes.at(self.micro / layout.data)
         if layout.tensor > 1:

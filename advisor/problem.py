@@ -17,6 +17,7 @@ from advisor.estimation.devices import (
     automatic_precision,
     available_bytes,
     constants_of,
+    context_mib,
     device_rates,
     half_precision,
     unsupported,
@@ -228,14 +229,14 @@ def _group(
     on_cpu: bool,
 ) -> Group:
     workload = problem.workload
-    context = np.array([constants_of(device, constants).context_mib for device in devices]) * 2**20
+    context = np.array([context_mib(device, constants) for device in devices]) * 2**20
     available = np.array([available_bytes(device, constants) for device in devices])
     describe = _describer(problem, compute_bytes, attention, constants, on_cpu=on_cpu)
     decode: Callable[[int], Description] | None = None
     if problem.generates:
         decode = _decoder(problem, compute_bytes, constants)
     return Group(
-        rates=device_rates(devices, precisions, constants),
+        rates=device_rates(devices, precisions, constants, problem.subject.evidence_kind),
         links=links(devices, constants.network),
         available=available - context,
         software=software_speed(problem, constants.software, half=compute_bytes < 4),

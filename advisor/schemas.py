@@ -8,10 +8,20 @@ from typing import Any, Literal
 from pydantic import BaseModel
 
 from advisor.accuracy_documents import AccuracyAnswer
-from advisor.documents import CompareAnswer, Document, EstimateAnswer, GpuAnswer, ModelAnswer, RecommendAnswer
+from advisor.documents import (
+    CalibrationsAnswer,
+    CheckAnswer,
+    CompareAnswer,
+    Document,
+    EstimateAnswer,
+    GpuAnswer,
+    ModelAnswer,
+    RecommendAnswer,
+)
 from advisor.errors import InputError
 from advisor.network import NetworkTable
 from advisor.prices import PriceRecord
+from advisor.profile import Profile
 from advisor.workload import Workload
 
 SCHEMAS: Mapping[str, type[BaseModel]] = {
@@ -24,6 +34,9 @@ SCHEMAS: Mapping[str, type[BaseModel]] = {
     "price": PriceRecord,
     "table": NetworkTable,
     "accuracy": AccuracyAnswer,
+    "calibration": Profile,
+    "calibrations": CalibrationsAnswer,
+    "check": CheckAnswer,
 }
 
 

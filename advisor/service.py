@@ -6,6 +6,7 @@ touches the network.
 
 from __future__ import annotations
 
+import datetime
 from collections.abc import Callable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
@@ -15,13 +16,16 @@ from advisor.accuracy_documents import AccuracyAnswer, Axis
 from advisor.alternatives import MORE_GPUS, changes
 from advisor.answers import PriceTags, estimate_document, time_spread
 from advisor.baseline import Baseline
+from advisor.calibration import profile_of
 from advisor.candidates import Candidate, candidates
 from advisor.catalog import load_devices, name_index
+from advisor.corrections import Corrected, cautions, corrected
 from advisor.describe.named import list_models, load_named
 from advisor.describe.shipped_networks import shipped_networks
 from advisor.describe.subject import NetworkSubject, Subject
 from advisor.describe.variant import QUANTISED_BYTES
 from advisor.documents import (
+    CalibrationsAnswer,
     CompareAnswer,
     EstimateAnswer,
     EstimateDocument,
@@ -70,12 +74,14 @@ from advisor.schemas import schema
 from advisor.units import GIB
 from advisor.views import (
     about,
+    factor_documents,
     gpu_document,
     model_document,
     network_document,
     pick_document,
     ratio_document,
     reasons,
+    stored_document,
 )
 from advisor.workload import Workload
 from advisor.yaml_io import data_root
@@ -107,11 +113,18 @@ class Advisor:
         catalog_folders: folders of YAML entries that add to the catalog or override it.
         root: the shipped catalog.
         code: whether a workload's model that is code may run.
+        calibrated: whether calibrations of the user and the team count.
     """
 
     def __init__(
-        self, catalog_folders: Sequence[Path] = (), root: Path | None = None, code: CodePolicy | None = None
+        self,
+        catalog_folders: Sequence[Path] = (),
+        root: Path | None = None,
+        code: CodePolicy | None = None,
+        *,
+        calibrated: bool = True,
     ) -> None:
+        self._with_calibrations = calibrated
         self._folders = tuple(catalog_folders)
         self._root = root or data_root()
         self._code = code or CodePolicy()
@@ -119,21 +132,37 @@ class Advisor:
 
     @cached_property
     def devices(self) -> tuple[Device, ...]:
-        """All devices, CPUs included."""
+        """All devices, CPUs included; those that only a calibration knows are the last."""
+        return (*self._catalog, *self._corrected.unlisted)
+
+    @cached_property
+    def _catalog(self) -> tuple[Device, ...]:
         return load_devices(self._folders)
+
+    @cached_property
+    def _corrected(self) -> Corrected:
+        if not self._with_calibrations:
+            return Corrected(self.shipped_constants)
+        today = datetime.date.today()
+        return corrected(self._folders, self._root, self._catalog, self.shipped_constants, today)
 
     @cached_property
     def _index(self) -> NameIndex:
         return name_index(self.devices)
 
     @cached_property
-    def constants(self) -> Constants:
+    def shipped_constants(self) -> Constants:
         """The fitted constants of efficiency."""
         return load_constants(self._root)
 
+    @property
+    def constants(self) -> Constants:
+        """The same under the calibrations of the user and the team."""
+        return self._corrected.constants
+
     @cached_property
     def _published(self) -> PublishedRuns:
-        return PublishedRuns(self._root, self._index.by_id, self.constants)
+        return PublishedRuns(self._root, self._index.by_id, self.shipped_constants)
 
     @cached_property
     def prices(self) -> PriceBook:
@@ -217,7 +246,7 @@ class Advisor:
             excluded=(*excluded_documents(refusals, shown), *excluded),
             relax=() if ranking else tuple(self._relaxations(problem, refusals, excluded)),
             cpu=baseline.document(self.constants),
-            warnings=(*about(problem), *_limits(problem)),
+            warnings=(*about(problem), *_limits(problem), *self._corrected.messages),
         )
 
     def _relaxations(
@@ -262,7 +291,7 @@ class Advisor:
             workload=_plain(workload),
             estimates=tuple(self._estimates(problem, gpus, count, baseline)),
             cpu=None if baseline is None else baseline.document(self.constants),
-            warnings=about(problem),
+            warnings=(*about(problem), *self._corrected.messages),
         )
 
     def compare(
@@ -281,7 +310,7 @@ class Advisor:
             estimates=rows,
             ratios=tuple(ratio_document(row, rows[0]) for row in rows),
             cpu=None if baseline is None else baseline.document(self.constants),
-            warnings=about(problem),
+            warnings=(*about(problem), *self._corrected.messages),
         )
 
     def describe(self, workload: Workload) -> NetworkTable:
@@ -302,11 +331,34 @@ class Advisor:
         from advisor.fit.compared import compared
         from advisor.fit.report import accuracy_answer
 
-        evidence = compared(self._root, self._index.by_id, self.constants)
+        evidence = compared(self._root, self._index.by_id, self.shipped_constants)
         return accuracy_answer(
-            evidence.comparisons, evidence.left_out, constants_date=self.constants.date, by=by,
+            evidence.comparisons, evidence.left_out, constants_date=self.shipped_constants.date, by=by,
             worst_rows=worst,
         )  # fmt: skip
+
+    def calibrations(self, name: str | None = None) -> CalibrationsAnswer:
+        """List the profiles of this user and this team, or show one with what it says of its device.
+
+        Args:
+            name: of a profile; all when left out.
+
+        Raises:
+            InputError: there is none of this name.
+        """
+        found, today = self._corrected, datetime.date.today()
+        stale = self.constants.calibration.stale_days
+        chosen = found.stored if name is None else (profile_of(name, found.stored),)
+        device = None if name is None else found.devices.get(name)
+        return CalibrationsAnswer(
+            calibrations=tuple(
+                stored_document(each, found.devices.get(each.name), cautions(each, stale, today))
+                for each in chosen
+            ),
+            profile=None if name is None else chosen[0].profile,
+            factors=() if device is None else factor_documents(self.constants.calibrations[device]),
+            messages=found.messages,
+        )
 
     def gpus(self, query: str | None = None) -> GpuAnswer:
         """List the devices whose id, name, architecture, vendor or segment contain every word of ``query``."""
@@ -597,9 +649,17 @@ class Advisor:
                     return
 
 
-def open_advisor(catalog_folders: Sequence[Path] = (), code: CodePolicy | None = None) -> Advisor:
-    """Return an advisor over the shipped catalog and folders; ``code`` says whether a model's code may run."""
-    return Advisor(catalog_folders, code=code)
+def open_advisor(
+    catalog_folders: Sequence[Path] = (), code: CodePolicy | None = None, *, calibrated: bool = True
+) -> Advisor:
+    """Return an advisor over the shipped catalog and folders.
+
+    Args:
+        catalog_folders: of the user.
+        code: whether a model's code may run.
+        calibrated: whether calibrations count.
+    """
+    return Advisor(catalog_folders, code=code, calibrated=calibrated)
 
 
 def _matches(model: ModelDocument, words: Sequence[str]) -> bool:

@@ -63,6 +63,14 @@ def format_duration(hours: float | None) -> str:
     return f"{hours / 8766:.1f} y"
 
 
+def format_seconds(seconds: float) -> str:
+    """Return a short time: ``12.3 us``, ``4.56 ms``, ``1.23 s``."""
+    for size, unit in ((1.0, "s"), (1e-3, "ms")):
+        if seconds >= size:
+            return f"{seconds / size:.3g} {unit}"
+    return f"{seconds / 1e-6:.3g} us"
+
+
 def format_money(usd: float | None) -> str:
     """Return US dollars with the digits that matter: ``$0.42``, ``$17.30``, ``$1,599``, ``$1.2M``."""
     if usd is None:

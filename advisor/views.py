@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from advisor.answers import described
+from advisor.calibration import StoredProfile
 from advisor.describe.named import NamedModel
 from advisor.describe.shipped_networks import ShippedNetwork
 from advisor.describe.weights import active_parameter_count
-from advisor.documents import EstimateDocument, GpuDocument, ModelDocument, PickDocument, RatioDocument
+from advisor.documents import (
+    CalibrationFactorDocument,
+    EstimateDocument,
+    GpuDocument,
+    ModelDocument,
+    PickDocument,
+    RatioDocument,
+    StoredCalibrationDocument,
+)
 from advisor.estimation.devices import available_bytes
-from advisor.execution import Constants
+from advisor.execution import Constants, DeviceCalibration
 from advisor.hardware import Device
 from advisor.prices import PriceRecord
 from advisor.problem import Problem
@@ -151,3 +162,44 @@ def reasons(problem: Problem, row: Ranked, estimate: EstimateDocument) -> tuple[
     if estimate.bottleneck:
         found.append(f"limited by {estimate.bottleneck}")
     return tuple(found)
+
+
+def stored_document(
+    stored: StoredProfile, device: str | None, cautions: Sequence[str]
+) -> StoredCalibrationDocument:
+    """Return a profile as it is listed.
+
+    Args:
+        stored: the profile.
+        device: id of the device for which it counts, None where another one does.
+        cautions: what to say of it.
+    """
+    profile = stored.profile
+    return StoredCalibrationDocument(
+        name=stored.name,
+        file=str(stored.path),
+        device=profile.device.name,
+        gpu=device or profile.device.gpu,
+        date=profile.date,
+        mode=profile.mode,
+        complete=profile.complete,
+        tests=len(profile.tests),
+        collectives=len(profile.collectives),
+        torch=profile.software.torch,
+        driver=profile.software.driver,
+        used=device is not None,
+        cautions=tuple(cautions),
+    )
+
+
+def factor_documents(calibration: DeviceCalibration) -> tuple[CalibrationFactorDocument, ...]:
+    """Return the factors of a calibration, those of whole steps first."""
+    found = [(f"whole steps, {kind}s", factor) for kind, factor in calibration.step.items()]
+    found += sorted(calibration.pace.items())
+    found += [
+        ("kernels beside their work", calibration.kernel),
+        ("starting kernels forward", calibration.forward_host),
+        ("starting kernels backward", calibration.backward_host),
+        ("starting kernels of the optimizer", calibration.optimizer_host),
+    ]
+    return tuple(CalibrationFactorDocument(what=what, factor=factor) for what, factor in found)

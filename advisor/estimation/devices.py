@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.execution import ArchitectureConstants, Constants
+from advisor.execution import NOT_CALIBRATED, ArchitectureConstants, Constants, SubjectKind
 from advisor.hardware import Device, NumberFormat
-from advisor.operators import Floats
+from advisor.operators import Floats, Integers, Kind
 from advisor.workload import Precision
 
 ASSUMED_MULTIPROCESSORS = 64
@@ -50,6 +50,12 @@ class DeviceRates:
         on_vector: whether products in the precision run on vector units in fp32.
         units: multiprocessors of a GPU, cores of a CPU.
         clock_hz: cycles per second of one unit.
+        overlap_exponent: how far the host's launches and the kernels overlap; 1 where one process does both.
+        forward_host: factor on the host's time for the launches of the forward pass, as a calibration shows it.
+        backward_host: the same in backward.
+        optimizer_host: the same in the optimizer's step.
+        pace: factor on the time of kernels of each kind, forward and backward, as a calibration shows it; shape
+            [G, 2 * len(Kind)], the places those of :func:`pace_place`.
     """
 
     matrix_flops: Floats
@@ -65,12 +71,36 @@ class DeviceRates:
     on_vector: NDArray[np.bool_]
     units: Floats
     clock_hz: Floats
+    overlap_exponent: Floats
+    forward_host: Floats
+    backward_host: Floats
+    optimizer_host: Floats
+    pace: Floats
+
+    def at(self, index: Integers | slice) -> DeviceRates:
+        """Return the rates of the devices at ``index``, in its order."""
+        return DeviceRates(*(getattr(self, each.name)[index] for each in fields(DeviceRates)))
+
+    def on_grid(self) -> DeviceRates:
+        """Return rates that broadcast with rows x devices x micro-batches: [1, G, 1], and one more of ``pace``."""
+        return DeviceRates(*(getattr(self, each.name)[None, :, None] for each in fields(DeviceRates)))
+
+
+def pace_place(kind: Kind | Integers, backward: bool | NDArray[np.bool_]) -> Integers:
+    """Return where the pace of a kind of operator stands."""
+    return np.asarray(np.asarray(kind) * 2 + np.asarray(backward, dtype=np.int64))
 
 
 def constants_of(device: Device, constants: Constants) -> ArchitectureConstants:
     """Return the efficiency constants of a device's architecture."""
     vendor = "cpu" if device.kind == "cpu" else device.vendor
     return constants.of(vendor, device.architecture, device.compute_capability)
+
+
+def context_mib(device: Device, constants: Constants) -> float:
+    """Return the device memory that a process holds before its first tensor: as measured, else of the architecture."""
+    measured = constants.calibrations.get(device.id, NOT_CALIBRATED).context_mib
+    return constants_of(device, constants).context_mib if measured is None else measured
 
 
 def unsupported(device: Device, precision: Precision) -> str | None:
@@ -137,14 +167,39 @@ def sustained(watts: float, peak_tflops: float, full_watts_per_tflops: float, ex
 
 
 def device_rates(
-    devices: Sequence[Device], precisions: Sequence[Precision], constants: Constants
+    devices: Sequence[Device],
+    precisions: Sequence[Precision],
+    constants: Constants,
+    subject: SubjectKind = "network",
 ) -> DeviceRates:
-    """Return the sustained rates of each device in its precision of ``precisions``."""
-    rows = [
-        _rates(device, precision, constants) for device, precision in zip(devices, precisions, strict=True)
-    ]
-    columns = dict(zip(DeviceRates.__slots__, np.array(rows, dtype=np.float64).T, strict=True))
-    return DeviceRates(**(columns | {"on_vector": columns["on_vector"] > 0}))
+    """Return the sustained rates of each device in its precision of ``precisions``.
+
+    Args:
+        devices: G devices.
+        precisions: of each.
+        constants: shipped constants and calibrations.
+        subject: what is run; a calibration knows how far whole steps of each kind are from the sum of their operators.
+    """
+    pairs = list(zip(devices, precisions, strict=True))
+    rows = [_rates(device, precision, constants) for device, precision in pairs]
+    columns = dict(zip(_COLUMNS, np.array(rows, dtype=np.float64).T, strict=True))
+    pace = np.stack([_pace(device, precision, subject, constants) for device, precision in pairs])
+    return DeviceRates(**(columns | {"on_vector": columns["on_vector"] > 0, "pace": pace}))
+
+
+_COLUMNS = tuple(each.name for each in fields(DeviceRates) if each.name != "pace")
+
+
+def _pace(device: Device, precision: Precision, subject: SubjectKind, constants: Constants) -> Floats:
+    """Return the pace of each kind of operator, shape [2 * len(Kind)]; all 1 without a calibration."""
+    found = np.ones(2 * len(Kind))
+    calibration = constants.calibrations.get(device.id)
+    if calibration is None:
+        return found
+    for kind in Kind:
+        for backward in (False, True):
+            found[pace_place(kind, backward)] = calibration.pace_of(kind, backward, precision)
+    return np.asarray(found * calibration.step.get(subject, 1.0))
 
 
 def _rates(device: Device, precision: Precision, constants: Constants) -> tuple[float, ...]:
@@ -170,19 +225,27 @@ def _rates(device: Device, precision: Precision, constants: Constants) -> tuple[
     else:
         flops = rate(peak, tensor)
     attention = min(flops, half_rate)
+    on_cpu = device.kind == "cpu"
+    measured = constants.calibrations.get(device.id, NOT_CALIBRATED)
+    cores = device.compute.cores if on_cpu else None
     return (
         flops,
         rate(device.compute.fp32_tflops, False),
-        device.compute.multiprocessors or ASSUMED_MULTIPROCESSORS,
+        device.compute.multiprocessors or cores or ASSUMED_MULTIPROCESSORS,
         device.memory.bandwidth_gb_s * 1e9 * own.bandwidth,
         (device.compute.l2_mib or 0.0) * 2**20,
         attention * own.attention_forward,
         attention * own.attention_backward,
-        own.kernel_us * 1e-6,
+        own.kernel_us * 1e-6 * measured.kernel,
         own.launch_us * 1e-6,
         peak * 1e12,
-        float(precision == "fp32" and device.kind == "gpu"),
+        float(precision == "fp32" and not on_cpu),
         *_units(device),
+        # A processor starts its kernels itself, one after the other.
+        1.0 if on_cpu else constants.software.overlap_exponent,
+        measured.forward_host,
+        measured.backward_host,
+        measured.optimizer_host,
     )
 
 
@@ -202,7 +265,6 @@ def _units(device: Device) -> tuple[float, float]:
 def available_bytes(device: Device, constants: Constants) -> float:
     """Bytes that the driver leaves to programs: the reported total less what it keeps for itself."""
     own = constants_of(device, constants)
-    total = (
-        device.memory.size_gib * 1024 if device.memory.reported_mib is None else device.memory.reported_mib
-    )
+    measured = constants.calibrations.get(device.id, NOT_CALIBRATED)
+    total = measured.total_mib or device.memory.reported_mib or device.memory.size_gib * 1024
     return (total * (1 - own.reserved_fraction) - own.reserved_mib) * 2**20

@@ -110,6 +110,7 @@ class StepParts:
         accumulation: micro-batches of a step.
         stages: pipeline stages; every time above is that of the whole model.
         shards: GPUs over which the optimizer's step is divided.
+        overlap_exponent: see :func:`together`.
     """
 
     device: Floats
@@ -124,11 +125,10 @@ class StepParts:
     accumulation: Floats
     stages: Floats
     shards: Floats
+    overlap_exponent: Floats
 
 
-def training_step_s(
-    parts: StepParts, overhead: float | Floats, overlap_exponent: float, network: NetworkConstants
-) -> Floats:
+def training_step_s(parts: StepParts, overhead: float | Floats, network: NetworkConstants) -> Floats:
     """Return seconds of one optimizer step.
 
     A one-forward-one-backward pipeline idles for all but one of its stages at its start and end (Narayanan et al.
@@ -137,23 +137,21 @@ def training_step_s(
     Args:
         parts: the parts of a step.
         overhead: what the trainer adds to the time of kernels and launches.
-        overlap_exponent: see :func:`together`.
         network: how much of the traffic hides.
     """
-    forward = together(
-        parts.device - parts.device_backward, parts.host - parts.host_backward, overlap_exponent
-    )
-    backward = together(parts.device_backward, parts.host_backward, overlap_exponent)
+    exponent = parts.overlap_exponent
+    forward = together(parts.device - parts.device_backward, parts.host - parts.host_backward, exponent)
+    backward = together(parts.device_backward, parts.host_backward, exponent)
     busy = (forward + backward) * overhead / parts.stages
     tensor = parts.tensor_traffic * (1 - network.overlap_tensor) / parts.stages
     micro = busy + tensor + _exposed(parts.shard_traffic, busy, network.overlap_shards)
     once = _exposed(parts.reduce_traffic, backward * overhead / parts.stages, network.overlap_data)
     device_optimizer = parts.device_optimizer / (parts.shards * parts.stages)
-    once = once + together(device_optimizer, parts.host_optimizer, overlap_exponent) * overhead
+    once = once + together(device_optimizer, parts.host_optimizer, exponent) * overhead
     return np.asarray((parts.accumulation + parts.stages - 1) * micro + once)
 
 
-def together(device: Floats, host: Floats, exponent: float) -> Floats:
+def together(device: Floats, host: Floats, exponent: Floats) -> Floats:
     """Return the time of kernels and of the host that starts them, which overlap in part.
 
     The longer of the two would be the time of perfect overlap, as the exponent goes to infinity, and their sum that of

@@ -11,11 +11,11 @@ depends on a device only through its number of multiprocessors, so many devices,
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from advisor.estimation.devices import DeviceRates
+from advisor.estimation.devices import DeviceRates, pace_place
 from advisor.execution import KernelConstants
 from advisor.operators import Floats, Integers, Kind, OperatorTable, Phase
 
@@ -111,7 +111,7 @@ def row_times(
 ) -> Floats:
     """Return seconds of all ``repeat`` kernels of each row and of the waits beside them, shape [R, G, M]."""
     asked = aged(loads(table, rates.multiprocessors, micro_batches, kernel), software)
-    return row_seconds(asked, on_grid(rates), kernel)
+    return row_seconds(asked, rates.on_grid(), kernel)
 
 
 def memory_times(
@@ -123,12 +123,8 @@ def memory_times(
 ) -> Floats:
     """Return seconds that the memory traffic of all ``repeat`` kernels of each row takes, shape [R, G, M]."""
     asked = aged(loads(table, rates.multiprocessors, micro_batches, kernel), software)
-    return np.asarray(asked.repeat * _traffic_seconds(asked, on_grid(rates), kernel))
-
-
-def on_grid(rates: DeviceRates) -> DeviceRates:
-    """Return rates of G devices that broadcast with loads on a grid, each of shape [1, G, 1]."""
-    return DeviceRates(*(getattr(rates, each.name)[None, :, None] for each in fields(DeviceRates)))
+    lifted = rates.on_grid()
+    return np.asarray(asked.repeat * _traffic_seconds(asked, lifted, kernel) * _paces(asked, lifted))
 
 
 def loads(
@@ -193,8 +189,18 @@ def row_seconds(asked: Loads, rates: DeviceRates, kernel: KernelConstants) -> Fl
         kernel: shared kernel constants.
     """
     traffic = _traffic_seconds(asked, rates, kernel)
-    seconds = np.maximum(traffic, asked.work / _work_rate(asked, rates, kernel))
+    seconds = np.maximum(traffic, asked.work / _work_rate(asked, rates, kernel)) * _paces(asked, rates)
     return np.asarray(asked.repeat * seconds + asked.launches * rates.kernel_s + asked.wait)
+
+
+def _paces(asked: Loads, rates: DeviceRates) -> Floats:
+    """Return the pace of each row on each device."""
+    if np.all(rates.pace == 1.0):
+        return np.ones(1)
+    places = pace_place(asked.kind, asked.backward)
+    shape = np.broadcast_shapes(places.shape, rates.pace.shape[:-1])
+    known = np.broadcast_to(rates.pace, (*shape, rates.pace.shape[-1]))
+    return np.asarray(np.take_along_axis(known, np.broadcast_to(places, shape)[..., None], axis=-1)[..., 0])
 
 
 def _traffic_seconds(asked: Loads, rates: DeviceRates, kernel: KernelConstants) -> Floats:
@@ -290,10 +296,16 @@ def step_times(
         software: how fast framework and trainer are.
     """
     asked = aged(loads(table, rates.multiprocessors, micro_batches, kernel), software)
-    lifted = on_grid(rates)
+    lifted = rates.on_grid()
     seconds = row_seconds(asked, lifted, kernel)
-    phases = np.array([software.forward_launch, software.backward_launch, software.optimizer_launch])
-    host = np.asarray(asked.launches * lifted.launch_s * phases[table.phase][:, None, None])
+    phases = np.stack(
+        [
+            software.forward_launch * rates.forward_host,
+            software.backward_launch * rates.backward_host,
+            software.optimizer_launch * rates.optimizer_host,
+        ]
+    )
+    host = np.asarray(asked.launches * lifted.launch_s * phases[table.phase][:, :, None])
 
     def total(chosen: np.ndarray, values: Floats) -> Floats:
         return np.asarray(values[chosen].sum(axis=0))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 
 import numpy as np
 
-from advisor.estimation.devices import DeviceRates, device_rates
+from advisor.estimation.devices import device_rates
 from advisor.estimation.network import Links, links
 from advisor.estimation.step import StepParts, Traffic, traffic_seconds, training_step_s, training_traffic
 from advisor.estimation.time import Loads, SoftwareSpeed, aged, loads, row_seconds
@@ -171,11 +171,6 @@ def _traffic(parts: Sequence[Traffic], levels: Sequence[int]) -> Traffic:
     )
 
 
-def gather(rates: DeviceRates, index: Integers) -> DeviceRates:
-    """Return the rates of the devices at ``index``."""
-    return DeviceRates(*(getattr(rates, each.name)[index] for each in fields(DeviceRates)))
-
-
 def _links_of(link: Links, index: Integers) -> Links:
     arrays = {
         name: getattr(link, name)[index] for name in ("inside", "between", "switched", "bridged", "domain")
@@ -189,7 +184,7 @@ def step_seconds(flat: FlatRuns, constants: Constants) -> Floats:
     rates = device_rates(devices, [precision for _, precision in flat.pairs], constants)
     software = _software(flat, constants)
     rows = aged(flat.rows, _at(software, flat.run))
-    seconds = row_seconds(rows, gather(rates, flat.pair[flat.run]), constants.kernel)
+    seconds = row_seconds(rows, rates.at(flat.pair[flat.run]), constants.kernel)
     count = len(flat)
 
     def total(values: Floats) -> Floats:
@@ -213,8 +208,9 @@ def step_seconds(flat: FlatRuns, constants: Constants) -> Floats:
         accumulation=flat.accumulation,
         stages=flat.stages,
         shards=flat.shards,
+        overlap_exponent=rates.overlap_exponent[flat.pair],
     )
-    return training_step_s(parts, software.overhead, constants.software.overlap_exponent, constants.network)
+    return training_step_s(parts, software.overhead, constants.network)
 
 
 def _software(flat: FlatRuns, constants: Constants) -> SoftwareSpeed:

@@ -1,10 +1,11 @@
-"""Inputs and losses of a traced network, from what the workload says about them."""
+"""Inputs and losses of a network, from what the workload says about them: to trace it, or to run it for real."""
 
 from __future__ import annotations
 
+import functools
 import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from torch import nn
@@ -14,25 +15,54 @@ from advisor.describe.tracing.recorder import Inputs
 from advisor.network import InputSpec
 
 
-def make_inputs(spec: InputSpec, batch: int) -> Inputs:
-    """Return the arguments of one call for ``batch`` samples, as meta tensors."""
+MakeTensor = Callable[[InputSpec, tuple[int, ...]], torch.Tensor]
+"""Makes the tensor of an input, which says its format, in a shape."""
+
+
+class Targets(Protocol):
+    """What the losses compare the output with."""
+
+    def labels(self, shape: tuple[int, ...], classes: int) -> torch.Tensor:
+        """Return numbers of classes."""
+
+    def values(self, output: torch.Tensor) -> torch.Tensor:
+        """Return numbers like those of an output."""
+
+
+class _MetaTargets:
+    """Targets without data."""
+
+    def labels(self, shape: tuple[int, ...], classes: int) -> torch.Tensor:
+        return torch.empty(shape, dtype=torch.int64, device="meta")
+
+    def values(self, output: torch.Tensor) -> torch.Tensor:
+        return torch.empty_like(output, requires_grad=False)
+
+
+def meta_tensor(spec: InputSpec, shape: tuple[int, ...]) -> torch.Tensor:
+    """Return a tensor without data."""
+    return torch.empty(shape, dtype=getattr(torch, spec.dtype), device="meta")
+
+
+def make_inputs(spec: InputSpec, batch: int, make: MakeTensor = meta_tensor) -> Inputs:
+    """Return the arguments of one call for ``batch`` samples; without ``make`` they hold no data."""
     if spec.args is None and spec.kwargs is None:
-        return (_value(spec, batch),), {}
-    args = tuple(_value(each, batch) for each in spec.args or ())
-    return args, {name: _value(each, batch) for name, each in (spec.kwargs or {}).items()}
+        return (_value(spec, batch, make),), {}
+    args = tuple(_value(each, batch, make) for each in spec.args or ())
+    return args, {name: _value(each, batch, make) for name, each in (spec.kwargs or {}).items()}
 
 
-def _value(spec: InputSpec, batch: int | None) -> Any:
+def _value(spec: InputSpec, batch: int | None, make: MakeTensor) -> Any:
     if spec.listed is not None:
-        return [_value(spec.listed, None) for _ in range(batch or 1)]
+        return [_value(spec.listed, None, make) for _ in range(batch or 1)]
     if spec.mapping is not None:
-        return {name: _value(each, batch) for name, each in spec.mapping.items()}
+        return {name: _value(each, batch, make) for name, each in spec.mapping.items()}
     if spec.shape is None:
         return spec.value
     shape = list(spec.shape)
     if batch is not None and spec.batch:
         shape.insert(spec.batch_dimension, batch)
-    return torch.empty(shape, dtype=getattr(torch, spec.dtype), device="meta")
+    return make(spec, tuple(shape))
 
 
 def import_callable(name: str) -> Callable[..., Any]:
@@ -52,12 +82,19 @@ def import_callable(name: str) -> Callable[..., Any]:
     return found
 
 
-def loss_function(name: str) -> Callable[[Any], torch.Tensor]:
-    """Return the loss of a name: the scalar to differentiate, from the module's output."""
+def loss_function(name: str, targets: Targets | None = None) -> Callable[[Any], torch.Tensor]:
+    """Return the loss of a name: the scalar to differentiate, from the module's output.
+
+    Args:
+        name: one that the workload accepts.
+        targets: what the output is compared with; None: tensors without data.
+    """
     if ":" in name:
         own = import_callable(name)
         return lambda output: _scalars_of(own(output))
-    return _LOSSES[name]
+    if name in _COMPARING:
+        return functools.partial(_COMPARING[name], targets=targets or _MetaTargets())
+    return _REDUCING[name]
 
 
 def chosen_loss(output: Any) -> str:
@@ -88,26 +125,23 @@ def _floats(output: Any) -> Iterator[torch.Tensor]:
     return (leaf for leaf in leaves if isinstance(leaf, torch.Tensor) and leaf.is_floating_point())
 
 
-def _cross_entropy(output: Any) -> torch.Tensor:
+def _cross_entropy(output: Any, targets: Targets) -> torch.Tensor:
     found = []
     for logits in _floats(output):
         if logits.dim() < 2:
             continue
-        target = torch.empty((logits.shape[0], *logits.shape[2:]), dtype=torch.int64, device="meta")
+        target = targets.labels((logits.shape[0], *logits.shape[2:]), logits.shape[1])
         found.append(nn.functional.cross_entropy(logits, target))
     return _total(found)
 
 
-def _token_cross_entropy(output: Any) -> torch.Tensor:
+def _token_cross_entropy(output: Any, targets: Targets) -> torch.Tensor:
     logits = next(each for each in _floats(output) if each.dim() >= 2)
-    return _cross_entropy(logits.flatten(0, -2))
+    return _cross_entropy(logits.flatten(0, -2), targets)
 
 
-def _squared_error(output: Any) -> torch.Tensor:
-    return _total(
-        nn.functional.mse_loss(tensor, torch.empty_like(tensor, requires_grad=False))
-        for tensor in _floats(output)
-    )
+def _squared_error(output: Any, targets: Targets) -> torch.Tensor:
+    return _total(nn.functional.mse_loss(tensor, targets.values(tensor)) for tensor in _floats(output))
 
 
 def _sum(output: Any) -> torch.Tensor:
@@ -131,10 +165,9 @@ def _total(losses: Iterable[torch.Tensor]) -> torch.Tensor:
     return total
 
 
-_LOSSES: dict[str, Callable[[Any], torch.Tensor]] = {
+_COMPARING: dict[str, Callable[[Any, Targets], torch.Tensor]] = {
     "cross-entropy": _cross_entropy,
     "token-cross-entropy": _token_cross_entropy,
     "mse": _squared_error,
-    "sum": _sum,
-    "output": _scalars_of,
 }
+_REDUCING: dict[str, Callable[[Any], torch.Tensor]] = {"sum": _sum, "output": _scalars_of}

@@ -1,0 +1,392 @@
+"""What calibrations say about devices: from measured tests to factors on what the shipped constants predict.
+
+Each test of the suite is predicted as any workload is, operator by operator, and compared with what it took. Where a
+test holds several kinds of operators its ratio is dealt to them by their share of its predicted time, over and over
+until that settles (the expectation-maximisation of emission tomography, Shepp and Vardi 1982, on a log scale).
+"""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from advisor.calibration import StoredProfile
+from advisor.describe.network_table import describe_network
+from advisor.describe.subject import NetworkSubject, Subject, TransformerSubject
+from advisor.describe.variant import Variant
+from advisor.estimation.interval import combined
+from advisor.estimation.time import row_times
+from advisor.execution import NOT_CALIBRATED, Constants, DeviceCalibration, SubjectKind, pace_key
+from advisor.hardware import Device
+from advisor.network import NetworkTable
+from advisor.operators import Kind, OperatorTable, Phase
+from advisor.plan import Search, is_compact
+from advisor.problem import Problem, problem_of, teams
+from advisor.profile import Profile, TestResult
+from advisor.suite import Suite, SuiteTest
+from advisor.workload import Batch, Data, Precision, Workload
+
+ROUNDS = 60
+"""Rounds of dealing; the factors stand still long before."""
+
+LEAST_SHARE = 0.2
+"""A kernel that does its work in less than this part of the measured time says nothing about its pace."""
+
+
+@dataclass(frozen=True, eq=False, slots=True)
+class Prediction:
+    """What the constants predict of one test, in seconds.
+
+    Attributes:
+        kernels: of the work of kernels, by pace and by phase.
+        starting: of what kernels take beside their work, by phase.
+        host: of the host, by phase.
+        step_s: a whole training step.
+        synchronous: whether the host runs the kernels itself.
+    """
+
+    kernels: Mapping[Phase, Mapping[str, float]]
+    starting: Mapping[Phase, float]
+    host: Mapping[Phase, float]
+    step_s: float
+    synchronous: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Observation:
+    """A measured time of kernels, less what is not their work, and what was predicted of it by pace."""
+
+    measured_s: float
+    predicted: Mapping[str, float]
+
+
+@dataclass
+class Reading:
+    """Reads profiles with the suite of the catalog.
+
+    Attributes:
+        suite: the tests.
+        tables: their operator tables.
+        constants: as shipped.
+    """
+
+    suite: Suite
+    tables: Mapping[str, NetworkTable]
+    constants: Constants
+    _subjects: dict[str, Subject] = field(default_factory=dict)
+
+    def calibration(
+        self, stored: StoredProfile, device: Device, warnings: Sequence[str]
+    ) -> DeviceCalibration:
+        """Return what a profile says of the device that was measured.
+
+        Args:
+            stored: the profile.
+            device: its entry of the catalog, or :func:`advisor.unlisted.unlisted_device`.
+            warnings: what to say of it wherever it counts.
+        """
+        profile = stored.profile
+        relation = "this processor" if device.kind == "cpu" else "this GPU"
+        start = DeviceCalibration(
+            profile=stored.name, date=profile.date, measured=profile.device.name, torch=profile.software.torch, relation=relation, weight=1.0,
+            context_mib=profile.context_mib, total_mib=profile.device.memory_mib if device.kind == "gpu" else None,
+            warnings=tuple(warnings), **self._power(profile),
+        )  # fmt: skip
+        hosted = start.model_copy(update=self._hosts(profile, device, start))
+        paced = hosted.model_copy(update={"pace": self._paces(profile, device, hosted)})
+        steps = self._steps(profile, device, paced)
+        return paced.model_copy(
+            update={
+                "step": {kind: math.exp(statistics.fmean(logs)) for kind, logs in steps.items()},
+                "spread": {kind: self._spread(logs) for kind, logs in steps.items()},
+            }
+        )
+
+    def predicted(
+        self, result: TestResult, device: Device, calibration: DeviceCalibration
+    ) -> Prediction | None:
+        """Return the prediction for a test under a calibration; None where the suite has no such test any more."""
+        test = self.suite.tests.get(result.test)
+        if test is None:
+            return None
+        constants = self.constants.model_copy(update={"calibrations": {device.id: calibration}})
+        problem = problem_of(workload_of(test, result), self._subject(result.test, test))
+        (team,) = teams(problem, [device], constants)
+        return _prediction(problem, team.search, constants)
+
+    def rates_tflops(self, profile: Profile) -> dict[Precision, float]:
+        """Return the best measured rate of large products by precision, in TFLOP/s."""
+        found: dict[Precision, float] = {}
+        for result in self._results(profile, "operators"):
+            if result.test in LARGE_PRODUCTS and result.forward is not None:
+                flops = self._table(result).flops(result.batch, phases=(Phase.FORWARD,))
+                rate = flops / result.forward.median_s / 1e12
+                found[result.precision] = max(rate, found.get(result.precision, 0.0))
+        return found
+
+    def bandwidth_gb_s(self, profile: Profile) -> float | None:
+        """Return the measured rate of large copies, reads and writes together, in GB/s; None where there is none."""
+        for result in self._results(profile, "operators"):
+            if result.test == "copy" and result.forward is not None:
+                table = self._table(result)
+                moved = table.repeat * (table.bytes_fixed + table.bytes_per_sample * result.batch)
+                return float(moved[table.phase == Phase.FORWARD].sum()) / result.forward.median_s / 1e9
+        return None
+
+    def _table(self, result: TestResult) -> OperatorTable:
+        element = 4.0 if result.precision in ("fp32", "tf32") else 2.0
+        variant = Variant(compute_bytes=element, optimizer="none")
+        return describe_network(self.tables[result.test], variant, training=True).table
+
+    def _subject(self, name: str, test: SuiteTest) -> Subject:
+        if name not in self._subjects:
+            transformer = test.model.transformer
+            if transformer is not None:
+                self._subjects[name] = TransformerSubject(transformer, name, "calibration")
+            else:
+                self._subjects[name] = NetworkSubject(self.tables[name])
+        return self._subjects[name]
+
+    def _results(self, profile: Profile, purpose: str) -> Iterator[TestResult]:
+        for result in profile.tests:
+            test = self.suite.tests.get(result.test)
+            if test is not None and test.purpose == purpose:
+                yield result
+
+    def _hosts(self, profile: Profile, device: Device, start: DeviceCalibration) -> dict[str, float]:
+        """Return the factors on the time of the host and of kernels beside their work."""
+        pairs = [
+            (result, predicted)
+            for result in self._results(profile, "launches")
+            if (predicted := self.predicted(result, device, start)) is not None
+        ]
+        kernels = [
+            kernel for result, predicted in pairs if (kernel := _kernel(result, predicted)) is not None
+        ]
+        kernel = math.exp(statistics.fmean(map(math.log, kernels))) if kernels else 1.0
+        logs: dict[str, list[float]] = {}
+        for result, predicted in pairs:
+            for phase, measured_s in _phases(result).items():
+                if not predicted.host[phase]:
+                    continue
+                spent = _work(predicted, phase) + predicted.starting[phase] * kernel
+                left = (
+                    max(measured_s - spent, LEAST_SHARE * measured_s) if predicted.synchronous else measured_s
+                )
+                logs.setdefault(f"{phase.name.lower()}_host", []).append(
+                    math.log(left / predicted.host[phase])
+                )
+        return {"kernel": kernel} | {
+            name: math.exp(statistics.fmean(values)) for name, values in logs.items()
+        }
+
+    def _paces(self, profile: Profile, device: Device, start: DeviceCalibration) -> dict[str, float]:
+        """Return the factors on the time of kernels by pace."""
+        observations: list[_Observation] = []
+        for result in self._results(profile, "operators"):
+            predicted = self.predicted(result, device, start)
+            if predicted is None:
+                continue
+            for phase, measured_s in _phases(result).items():
+                kernels = predicted.kernels[phase]
+                beside = predicted.starting[phase] + (predicted.host[phase] if predicted.synchronous else 0.0)
+                if sum(kernels.values()) and measured_s - beside > LEAST_SHARE * measured_s:
+                    observations.append(_Observation(measured_s - beside, kernels))
+        return _dealt(observations, self.constants.calibration.prior_tests)
+
+    def _steps(
+        self, profile: Profile, device: Device, start: DeviceCalibration
+    ) -> dict[SubjectKind, list[float]]:
+        """Return the logarithms of measured over predicted whole steps, by what is run."""
+        found: dict[SubjectKind, list[float]] = {}
+        for result in self._results(profile, "step"):
+            predicted = self.predicted(result, device, start)
+            if predicted is None or result.step is None:
+                continue
+            kind = self._subject(result.test, self.suite.tests[result.test]).evidence_kind
+            found.setdefault(kind, []).append(math.log(result.step.median_s / predicted.step_s))
+        return found
+
+    def _spread(self, logs: Sequence[float]) -> float:
+        """Return the spread of whole steps: that of calibrations, and what the steps themselves differ by."""
+        apart = math.exp(1.28 * statistics.stdev(logs)) if len(logs) > 1 else 1.0
+        return combined(self.constants.calibration.spread, apart)
+
+    def _power(self, profile: Profile) -> dict[str, float | None]:
+        """Return the draw when idle, in products and in streaming kernels, where a sensor saw it."""
+        products: list[float] = []
+        streams: list[float] = []
+        for result in self._results(profile, "operators"):
+            if result.power_w is None:
+                continue
+            if result.test in PRODUCTS:
+                products.append(result.power_w)
+            elif result.test in STREAMS:
+                streams.append(result.power_w)
+        return {
+            "idle_w": profile.sensors.idle_w,
+            "matrix_w": statistics.median(products) if products else None,
+            "memory_w": statistics.median(streams) if streams else None,
+        }
+
+
+LARGE_PRODUCTS = ("linear-wide", "linear-square")
+"""Tests whose rate stands for the peak of a device that the catalog does not have."""
+
+PRODUCTS = ("linear-wide", "linear-square", "convolution-early", "convolution-late")
+STREAMS = ("copy", "layer-norm", "activation", "batch-norm")
+"""Tests whose draw stands for matrix products, and for kernels that stream memory."""
+
+
+def workload_of(test: SuiteTest, result: TestResult) -> Workload:
+    """Return a test as a workload."""
+    return Workload(
+        model=test.model,
+        task="train",
+        data=Data(sequence_length=test.sequence_length),
+        batch=Batch.model_validate({"global": result.batch, "micro": result.batch}),
+        precision=result.precision,
+        master_weights="fp32" if test.mixed else "none",
+        optimizer=test.optimizer,
+        checkpointing="none",
+        sharding="none",
+        memory_format=result.memory_format,
+    )
+
+
+def _prediction(problem: Problem, search: Search, constants: Constants) -> Prediction:
+    (layout,) = search.best(1).layouts
+    table = search.group.describe(layout.tensor, is_compact(layout)).table
+    rates, software = search.group.rates, search.group.software
+    seconds = row_times(table, rates, search.micro, constants.kernel, software)[:, 0, 0]
+    launches = table.repeat * (table.launches + table.launches_per_sample * search.micro[0])
+    starting = launches * float(rates.kernel_s[0]) + table.repeat * table.seconds
+    factors = {
+        Phase.FORWARD: software.forward_launch * rates.forward_host,
+        Phase.BACKWARD: software.backward_launch * rates.backward_host,
+        Phase.OPTIMIZER: software.optimizer_launch * rates.optimizer_host,
+    }
+    kernels: dict[Phase, dict[str, float]] = {phase: {} for phase in Phase}
+    beside, host = dict.fromkeys(Phase, 0.0), dict.fromkeys(Phase, 0.0)
+    precision = problem.workload.precision
+    assert precision != "auto"
+    for place in range(len(table)):
+        phase = Phase(int(table.phase[place]))
+        key = pace_key(
+            Kind(int(table.kind[place])),
+            phase is Phase.BACKWARD,
+            "fp32" if table.full_precision[place] else precision,
+        )
+        work = float(seconds[place] - starting[place])
+        kernels[phase][key] = kernels[phase].get(key, 0.0) + work
+        beside[phase] += float(starting[place])
+        host[phase] += float(launches[place] * rates.launch_s[0]) * float(np.ravel(factors[phase])[0])
+    return Prediction(
+        kernels=kernels,
+        starting=beside,
+        host=host,
+        step_s=float(search.best(1).step_s[0]),
+        synchronous=bool(rates.overlap_exponent[0] == 1.0),
+    )
+
+
+def _work(predicted: Prediction, phase: Phase) -> float:
+    return sum(predicted.kernels[phase].values())
+
+
+def _kernel(result: TestResult, predicted: Prediction) -> float | None:
+    """Return the factor on what a kernel takes beside its work, None where the test does not say.
+
+    A GPU replays kernels without their launches. A processor starts its kernels itself, so that only their sum with the
+    launches is seen: half of the least of it counts as the kernels'.
+    """
+    if predicted.synchronous:
+        starting = predicted.starting
+        least = [seconds / starting[phase] for phase, seconds in _phases(result).items() if starting[phase]]
+        return min(0.5 * min(least), 1.0) if least else None
+    if result.replayed is None or not predicted.starting[Phase.FORWARD]:
+        return None
+    replayed_s = result.replayed.median_s
+    left = max(replayed_s - _work(predicted, Phase.FORWARD), LEAST_SHARE * replayed_s)
+    return left / predicted.starting[Phase.FORWARD]
+
+
+def _phases(result: TestResult) -> dict[Phase, float]:
+    """Return the measured seconds by phase."""
+    timings = {
+        Phase.FORWARD: result.forward,
+        Phase.BACKWARD: result.backward,
+        Phase.OPTIMIZER: result.optimizer,
+    }
+    return {phase: timing.median_s for phase, timing in timings.items() if timing is not None}
+
+
+def _dealt(observations: Sequence[_Observation], prior_tests: float) -> dict[str, float]:
+    """Return the factor of each pace under which the predictions come nearest to what was measured."""
+    names = sorted({name for each in observations for name in each.predicted})
+    if not names:
+        return {}
+    predicted = np.array([[each.predicted.get(name, 0.0) for name in names] for each in observations])
+    measured = np.array([each.measured_s for each in observations])
+    logs = np.zeros(len(names))
+    for _ in range(ROUNDS):
+        now = predicted * np.exp(logs)
+        total = now.sum(axis=1)
+        shares = now / total[:, None]
+        # A kind that is a small part of a test is hardly seen through it.
+        weights = shares**2
+        off = np.log(measured / total)
+        logs = logs + (weights.T @ off - prior_tests * logs) / (weights.sum(axis=0) + prior_tests)
+    return {name: math.exp(value) for name, value in zip(names, logs, strict=True)}
+
+
+def spread_to_relatives(
+    calibrations: Mapping[str, DeviceCalibration],
+    devices: Sequence[Device],
+    weight: Callable[[Device, Device], tuple[float, str] | None],
+) -> dict[str, DeviceCalibration]:
+    """Return the calibrations of all devices that any of ``calibrations`` says something about.
+
+    Args:
+        calibrations: of measured devices, by id.
+        devices: all devices.
+        weight: how far the calibration of the first device counts for the second, and why; None where it does not.
+    """
+    measured = {device.id: device for device in devices if device.id in calibrations}
+    found = dict(calibrations)
+    for device in devices:
+        if device.id in calibrations:
+            continue
+        near = [
+            (*how, calibrations[name])
+            for name, other in measured.items()
+            if (how := weight(other, device)) is not None and how[0] > 0
+        ]
+        if near:
+            power, relation, calibration = max(near, key=lambda each: (each[0], each[2].date))
+            found[device.id] = shrunk(calibration, power, relation)
+    return found
+
+
+def shrunk(calibration: DeviceCalibration, power: float, relation: str) -> DeviceCalibration:
+    """Return what a calibration says of a relative: every factor to a power below 1; what is the card's own goes."""
+    return DeviceCalibration.model_validate(
+        {
+            "profile": calibration.profile, "date": calibration.date, "measured": calibration.measured,
+            "torch": calibration.torch,
+            "relation": relation, "weight": power,
+            "pace": {name: value**power for name, value in calibration.pace.items()},
+            "step": {name: value**power for name, value in calibration.step.items()},
+            **{name: getattr(calibration, name) ** power for name in FACTORS},
+            "warnings": calibration.warnings,
+        }
+    )  # fmt: skip
+
+
+FACTORS = ("kernel", "forward_host", "backward_host", "optimizer_host")
+
+__all__ = ["NOT_CALIBRATED", "Prediction", "Reading", "shrunk", "spread_to_relatives", "workload_of"]
