@@ -92,10 +92,17 @@ class Reading:
         profile = stored.profile
         relation = "this processor" if device.kind == "cpu" else "this GPU"
         start = DeviceCalibration(
-            profile=stored.name, date=profile.date, measured=profile.device.name, torch=profile.software.torch, relation=relation, weight=1.0,
-            context_mib=profile.context_mib, total_mib=profile.device.memory_mib if device.kind == "gpu" else None,
-            warnings=tuple(warnings), **self._power(profile),
-        )  # fmt: skip
+            profile=stored.name,
+            date=profile.date,
+            measured=profile.device.name,
+            torch=profile.software.torch,
+            relation=relation,
+            weight=1.0,
+            context_mib=profile.context_mib,
+            total_mib=profile.device.memory_mib if device.kind == "gpu" else None,
+            warnings=tuple(warnings),
+            **self._power(profile),
+        )
         hosted = start.model_copy(update=self._hosts(profile, device, start))
         paced = hosted.model_copy(update={"pace": self._paces(profile, device, hosted)})
         steps = self._steps(profile, device, paced)

@@ -480,7 +480,7 @@ def _check(args: argparse.Namespace) -> int:
     args.workload = args.check
     advisor, workload = _open(args), _read(args)
     session = Session(advisor, diagnostics.StepProgress(color=not args.no_color))
-    answer = _blaming(args, lambda: session.check(workload, args.device, plain=args.no_calibration))
+    answer = _blaming(args, lambda: session.check(workload, args.device))
     _show_calibration(args, answer)
     return ExitCode.ANSWERED
 

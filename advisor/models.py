@@ -13,7 +13,7 @@ from advisor.describe.subject import LearnerSubject, NetworkSubject, Subject, Tr
 from advisor.errors import ExternalError, InputError, nearest
 from advisor.execution import LearnerConstants
 from advisor.network import NetworkTable, TorchModel
-from advisor.workload import Workload
+from advisor.workload import Transformer, Workload
 from advisor.yaml_io import read_yaml
 
 TIME_LIMIT_S = 300.0
@@ -127,6 +127,36 @@ def traced(model: TorchModel, name: str | None, code: CodePolicy) -> NetworkTabl
     return trace_module(
         model, name=name or model.steps[0].factory.partition(":")[2], time_limit_s=code.time_limit_s
     )
+
+
+def runnable_of(workload: Workload, subject: Subject, code: CodePolicy) -> TorchModel | Transformer:
+    """Return what a process builds to run a model for real.
+
+    Args:
+        workload: names the model.
+        subject: the model.
+        code: asked where the model's code is the user's, or named in a table of theirs.
+
+    Raises:
+        InputError: the model is no network, or its code may not run.
+    """
+    if isinstance(subject, TransformerSubject):
+        return subject.transformer
+    if not isinstance(subject, NetworkSubject):
+        raise InputError(
+            "only networks can be run",
+            field="model",
+            value=subject.name,
+            accepted="a transformer or a network",
+        )
+    model = subject.table.origin.model if workload.model.torch is None else workload.model.torch
+    if workload.model.name is None and not code.allowed(model):
+        raise InputError(
+            "running this model runs its code, which happens only when you say so",
+            field="model", value=", ".join(part.factory for part in model.steps),
+            accepted="--allow-code, after you have read it",
+        )  # fmt: skip
+    return model
 
 
 def _from_config(place: str) -> Subject:

@@ -49,8 +49,8 @@ from advisor.estimation.network import GPUS_PER_NODE
 from advisor.execution import Constants
 from advisor.hardware import Device, NameIndex
 from advisor.local_cpu import local_cpu_name
-from advisor.models import CodePolicy, named_subject, operator_table, subject_of
-from advisor.network import NetworkTable
+from advisor.models import CodePolicy, named_subject, operator_table, runnable_of, subject_of
+from advisor.network import NetworkTable, TorchModel
 from advisor.plan import counts
 from advisor.prices import PriceBook, load_prices
 from advisor.problem import Problem, Team, problem_of, refusal, teams
@@ -83,7 +83,7 @@ from advisor.views import (
     reasons,
     stored_document,
 )
-from advisor.workload import Workload
+from advisor.workload import Transformer, Workload
 from advisor.yaml_io import data_root
 
 __all__ = ["Advisor", "CodePolicy", "open_advisor", "schema"]
@@ -101,6 +101,9 @@ FILTERS = ("vendors", "segments", "ecc", "min_memory_gib")
 UNSPLITTABLE = (
     "the layout or the batch cannot be divided over any number of these that one would put together"
 )
+
+ALIKE = 0.02
+"""By what share the memory of a machine may differ between two looks at it: kernels keep some for themselves."""
 
 ROWS_WITH_EVIDENCE = 1
 """First rows of a ranking whose evidence is looked up, which takes its time; ``estimate`` does it for any GPU."""
@@ -149,6 +152,41 @@ class Advisor:
     @cached_property
     def _index(self) -> NameIndex:
         return name_index(self.devices)
+
+    @cached_property
+    def names(self) -> NameIndex:
+        """What the catalog's devices are called, those of the user's folders included."""
+        return name_index(self._catalog)
+
+    def unlisted_name(self, name: str, units: int | None, memory_mib: float) -> str | None:
+        """Return the id of the device that a calibration knows and the catalog does not; None without a calibration.
+
+        Args:
+            name: the driver's.
+            units: multiprocessors or cores.
+            memory_mib: total.
+        """
+        for stored in self._corrected.stored:
+            device = stored.profile.device
+            alike = (device.name, device.units) == (name, units)
+            if alike and device.gpu is None and abs(device.memory_mib / memory_mib - 1) < ALIKE:
+                found = self._corrected.devices.get(stored.name)
+                if found is not None:
+                    return found
+        return None
+
+    def uncalibrated(self) -> Advisor:
+        """Return an advisor over the same catalog that uses no calibration."""
+        return Advisor(self._folders, self._root, self._code, calibrated=False)
+
+    def runnable_model(self, workload: Workload) -> tuple[TorchModel | Transformer, int]:
+        """Return what a workload's model is for a process that really runs it, and the tokens of one sample.
+
+        Raises:
+            InputError: the model is no network, or its code may not run.
+        """
+        problem = self._problem(workload)
+        return runnable_of(workload, problem.subject, self._code), problem.sequence_length
 
     @cached_property
     def shipped_constants(self) -> Constants:

@@ -8,10 +8,10 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
-from advisor.calibrate.runnable import Runnable, RunPlan, runnable
-from advisor.calibrate.timing import phased, timed
 from pydantic import TypeAdapter
 
+from advisor.calibrate.runnable import Runnable, RunPlan, runnable
+from advisor.calibrate.timing import phased, timed
 from advisor.errors import AdvisorError, ExitCode
 from advisor.network import TorchModel
 from advisor.profile import TestResult, Timing, TransferResult
@@ -133,7 +133,7 @@ def _measured(
     else:
         # What starts kernels is the host, so its clock counts there; it must not wait for them.
         clock = torch.device("cpu") if test.purpose == "launches" else place
-        timings |= _phase_times(running, clock, budget_s, optimizer=test.optimizer != "none")
+        timings |= _phase_times(running, clock, budget_s, test)
         synchronise(place)
     if test.inference:
         running.eval_mode()
@@ -152,23 +152,26 @@ def _measured(
 
 
 def _phase_times(
-    running: Runnable, clock: torch.device, budget_s: float, *, optimizer: bool
+    running: Runnable, clock: torch.device, budget_s: float, test: SuiteTest
 ) -> dict[str, Timing]:
+    """Return the times of the phases that a test is about."""
     losses: list[torch.Tensor] = []
 
     def forward() -> None:
         losses[:] = [running.forward()]
 
-    phases = [
-        ("forward", forward),
-        ("backward", lambda: running.backward(losses.pop())),
-        ("optimizer", running.optimizer_step),
-    ]
-    found = phased(phases, clock, budget_s=budget_s)
-    if not optimizer:
-        # Then it only frees the gradients.
-        del found["optimizer"]
-    return found
+    def backward() -> None:
+        running.backward(losses.pop())
+
+    found = phased(
+        [("forward", forward), ("backward", backward), ("optimizer", running.optimizer_step)],
+        clock,
+        budget_s=budget_s,
+    )
+    if test.optimizer == "none":
+        # Then the last phase only frees the gradients.
+        return {name: found[name] for name in ("forward", "backward")}
+    return {"optimizer": found["optimizer"]} if test.purpose == "operators" else dict(found)
 
 
 def _recorded(running: Runnable) -> Callable[[], object]:

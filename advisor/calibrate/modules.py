@@ -26,7 +26,9 @@ class _Scaled(nn.Module):
 
 def stack(layers: Sequence[tuple[str, Mapping[str, Any]]], times: int) -> nn.Module:
     """Return layers of ``torch.nn``, given as (class name, arguments), ``times`` over, each with weights of its own."""
-    built = nn.Sequential(*(getattr(nn, name)(**arguments) for _ in range(times) for name, arguments in layers))
+    built = nn.Sequential(
+        *(getattr(nn, name)(**arguments) for _ in range(times) for name, arguments in layers)
+    )
     return built if any(True for _ in built.parameters()) else _Scaled(built)
 
 

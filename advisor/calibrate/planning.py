@@ -31,6 +31,10 @@ class PlannedTest:
     memory_format: MemoryFormat
     batch: int
 
+    def said(self) -> str:
+        """Return what it is in a few words, for whoever waits."""
+        return f"{self.test.about}, {self.precision}, {self.memory_format}"
+
     def request(self) -> dict[str, Any]:
         """Return what the measuring process is told."""
         return {

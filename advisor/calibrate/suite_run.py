@@ -6,100 +6,186 @@ interrupt ends the process too; what was measured until then is kept.
 
 from __future__ import annotations
 
-import datetime
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any
 
-from advisor.calibrate.found import FoundDevice
-from advisor.calibrate.host import measured_host
-from advisor.calibrate.nvml import Nvml, Sampler, sensors
-
+from advisor.calibrate.listener import Listener
+from advisor.calibrate.nvml import Before, Nvml, NvmlDevice, Sampler, sensors
 from advisor.calibrate.planning import PlannedTest
-from advisor.profile import MeasuredSoftware, Profile, Sensors, TestResult, TransferResult
+from advisor.calibrate.process import START_LIMIT_S, Ended, WorkerProcess
+from advisor.profile import Sensors, TestResult, TransferResult
 
 LOST_PROCESSES = 3
 """After so many processes that hung or died the rest of the suite is given up."""
 
 TEST_LIMIT_S = 60.0
-"""A test that says nothing for this long beside its budget hangs; compiling kernels for a new card takes a while."""
+"""A test that says nothing for this long beside its budgets hangs; loading kernels for a new card takes a while."""
 
-
-class Progress(Protocol):
-    """Who is told how far the suite is."""
-
-    def begun(self, place: int, of: int, test: PlannedTest) -> None:
-        """A test begins."""
-
-    def ended(self, place: int, of: int, note: str | None) -> None:
-        """It ended; ``note`` says what went wrong."""
+SETTLING_S = 0.3
+"""How long a process that has just warmed up stays quiet, so that its own memory can be read."""
 
 
 @dataclass
-class _Kept:
-    """What was measured so far."""
+class Measured:
+    """What the suite has measured so far."""
 
     results: list[TestResult] = field(default_factory=list)
     transfers: list[TransferResult] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    reserved_mib: float = 0.0
+    spans: list[tuple[float, float]] = field(default_factory=list)
     context_mib: float | None = None
+    sensors: Sensors = field(default_factory=Sensors)
     interrupted: bool = False
     given_up: bool = False
 
+    @property
+    def complete(self) -> bool:
+        """Whether every test had its turn."""
+        return not (self.interrupted or self.given_up)
 
-@dataclass(frozen=True, slots=True)
+
 class SuiteRun:
-    """The profile of a run, and whether the user ended it."""
-
-    profile: Profile
-    interrupted: bool
-
-
-def run_suite(
-    device: FoundDevice,
-    tests: Sequence[PlannedTest],
-    software: MeasuredSoftware,
-    nvml: Nvml | None,
-    progress: Progress,
-    *,
-    quick: bool,
-    today: datetime.date,
-) -> SuiteRun:
-    """Return the profile of a device.
+    """One run of the suite on a device.
 
     Args:
-        device: to measure.
+        device: as torch calls it.
         tests: to run, in order.
-        software: versions, for the profile.
+        budget_s: what the repeats of one test may take.
         nvml: sensors, None where there are none.
-        progress: told of every test.
-        quick: whether it is the quick suite.
-        today: the date of the profile.
+        sensed: the device as the sensors know it, None where they do not.
+        listener: told how far it is.
     """
-    kept = _Kept()
-    own = None if nvml is None else device.nvml
-    with Sampler(nvml, own) as sampler:
-        before = sampler.before()
-        try:
-            _run_all(device, tests, kept, sampler, progress, quick=quick)
-        except KeyboardInterrupt:
-            kept.interrupted = True
-        seen = Sensors() if own is None else sensors(sampler, before)
-    complete = not kept.interrupted and not kept.given_up
-    return SuiteRun(
-        Profile(
-            date=today.isoformat(),
-            mode="quick" if quick else "full",
-            complete=complete,
-            device=device.measured,
-            software=software,
-            host=measured_host(),
-            sensors=seen,
-            context_mib=kept.context_mib,
-            tests=tuple(kept.results),
-            transfers=tuple(kept.transfers),
-            warnings=tuple(kept.warnings),
-        ),
-        kept.interrupted,
-    )
+
+    def __init__(
+        self,
+        device: str,
+        tests: Sequence[PlannedTest],
+        budget_s: float,
+        nvml: Nvml | None,
+        sensed: NvmlDevice | None,
+        listener: Listener,
+    ) -> None:
+        self._device = device
+        self._tests = tests
+        self._budget_s = budget_s
+        self._nvml = nvml
+        self._sensed = sensed
+        self._listener = listener
+        self._kept = Measured()
+        self._place = 0
+
+    def run(self) -> Measured:
+        """Return what was measured; an interrupt is noted, not raised."""
+        kept = self._kept
+        with Sampler(self._nvml, self._sensed) as sampler:
+            before = sampler.before()
+            self._warn_of_others(before)
+            try:
+                self._until_done(sampler)
+            except KeyboardInterrupt:
+                kept.interrupted = True
+                kept.warnings.append(f"interrupted after {len(kept.results)} of {len(self._tests)} tests")
+            finally:
+                self._listener.ended()
+            if self._sensed is not None:
+                kept.sensors = sensors(sampler, before, kept.spans)
+            if sampler.lost is not None:
+                kept.warnings.append(f"the sensors stopped: {sampler.lost}")
+        return kept
+
+    def _warn_of_others(self, before: Before) -> None:
+        if not before.other_processes and (before.busy or 0.0) <= BUSY:
+            return
+        busy = "" if before.busy is None else f", busy {before.busy:.0%} of the time before the run"
+        warning = f"the GPU was not idle: {before.other_processes or 0} other processes on it{busy}"
+        self._kept.warnings.append(warning)
+        self._listener.say(warning)
+
+    def _until_done(self, sampler: Sampler) -> None:
+        lost = 0
+        while self._place < len(self._tests):
+            used_before = self._used_mib()
+            request = {
+                "job": "suite",
+                "device": self._device,
+                "budget_s": self._budget_s,
+                "tests": [test.request() for test in self._tests[self._place :]],
+                "settle_s": SETTLING_S if self._nvml is not None else 0.0,
+            }
+            try:
+                with WorkerProcess(request) as worker:
+                    self._listen(worker, sampler, used_before)
+                return
+            except Ended as end:
+                lost += 1
+                self._note(f"{self._now()}: {end.reason}")
+                self._place += 1
+                if lost == LOST_PROCESSES:
+                    self._kept.given_up = True
+                    self._note(f"given up after {lost} processes that hung or died")
+                    return
+
+    def _now(self) -> str:
+        return self._tests[self._place].name if self._place < len(self._tests) else "copies"
+
+    def _listen(self, worker: WorkerProcess, sampler: Sampler, used_before: float | None) -> None:
+        """Take the events of one process until it is done.
+
+        Raises:
+            Ended: it hung or died.
+        """
+        limit_s = START_LIMIT_S
+        while True:
+            event = worker.event(limit_s)
+            limit_s = TEST_LIMIT_S + 3 * self._budget_s
+            match event["event"]:
+                case "done":
+                    return
+                case "missing":
+                    raise Ended(f"torch cannot be imported: {event['reason']}", hung=False)
+                case "ready":
+                    self._read_context(event["reserved_mib"], used_before)
+                case "begin" if event["test"] != "transfers":
+                    self._listener.begun(self._place + 1, len(self._tests), self._tests[self._place].said())
+                case "result":
+                    self._take(event, sampler)
+                case "transfers":
+                    self._kept.transfers = [TransferResult.model_validate(each) for each in event["results"]]
+
+    def _used_mib(self) -> float | None:
+        if self._nvml is None or self._sensed is None:
+            return None
+        return self._nvml.memory_used_mib(self._sensed)
+
+    def _read_context(self, reserved_mib: float, used_before: float | None) -> None:
+        """Read what the process took of the device beside what torch's allocator holds."""
+        used = self._used_mib()
+        if used is not None and used_before is not None and self._kept.context_mib is None:
+            self._kept.context_mib = max(used - used_before - reserved_mib, 0.0)
+
+    def _take(self, event: Mapping[str, Any], sampler: Sampler) -> None:
+        self._place += 1
+        if "failed" in event:
+            self._note(f"{event['failed']}: {event['reason']}")
+            if event["lost"]:
+                # The counter of the caller has the next test in a process of its own.
+                self._place -= 1
+                raise Ended("the device cannot be used any more by this process", hung=False)
+            return
+        seen = sampler.window(event["from"], event["to"])
+        self._kept.spans.append((event["from"], event["to"]))
+        result = TestResult.model_validate(event["result"])
+        self._kept.results.append(
+            result.model_copy(update={"power_w": seen.power_w, "clock_mhz": seen.clock_mhz})
+        )
+        if result.note is not None:
+            self._listener.say(f"{result.test}: {result.note}; measured with {result.batch}")
+
+    def _note(self, text: str) -> None:
+        self._kept.warnings.append(text[:500])
+        self._listener.say(text)
+
+
+BUSY = 0.05
+"""Share of time in which others' kernels ran from which a device is called busy."""

@@ -62,13 +62,15 @@ def _suite(request: Mapping[str, Any], say: Say) -> None:
     device = request["device"]
     warm_up(device)
     say({"event": "ready", "reserved_mib": _reserved_mib(torch, device)})
+    # Meanwhile the other side reads how much memory this process has taken.
+    time.sleep(request["settle_s"])
     for planned in request["tests"]:
         test = SuiteTest.model_validate(planned["definition"])
         begun = time.perf_counter()
         say({"event": "begin", "test": planned["name"], "at": begun})
         outcome = measure(planned, test, device, request["budget_s"])
         say({"event": "result", "from": begun, "to": time.perf_counter(), **outcome})
-    if request["transfers"] and not device.startswith("cpu"):
+    if not device.startswith("cpu"):
         say({"event": "begin", "test": "transfers", "at": time.perf_counter()})
         say({"event": "transfers", "results": [each.model_dump(mode="json") for each in transfers(device)]})
 

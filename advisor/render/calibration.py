@@ -10,7 +10,7 @@ from advisor.quantity import Model
 from advisor.render.table import Column, Page, Writer
 from advisor.units import format_seconds, plain
 
-NOT_MEASURED = "–"
+NOT_MEASURED = "-"
 
 
 def render(answer: Model, page: Page) -> str:

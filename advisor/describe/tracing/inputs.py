@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, Protocol
@@ -13,7 +12,6 @@ from torch.utils import _pytree as pytree
 
 from advisor.describe.tracing.recorder import Inputs
 from advisor.network import InputSpec
-
 
 MakeTensor = Callable[[InputSpec, tuple[int, ...]], torch.Tensor]
 """Makes the tensor of an input, which says its format, in a shape."""
@@ -92,9 +90,10 @@ def loss_function(name: str, targets: Targets | None = None) -> Callable[[Any], 
     if ":" in name:
         own = import_callable(name)
         return lambda output: _scalars_of(own(output))
-    if name in _COMPARING:
-        return functools.partial(_COMPARING[name], targets=targets or _MetaTargets())
-    return _REDUCING[name]
+    if name in _REDUCING:
+        return _REDUCING[name]
+    compare, expected = _COMPARING[name], targets or _MetaTargets()
+    return lambda output: compare(output, expected)
 
 
 def chosen_loss(output: Any) -> str:
