@@ -448,7 +448,7 @@ def _said_of(calibration: DeviceCalibration) -> str:
     if calibration.weight == 1.0:
         return f"calibrated on {calibration.relation} ({profile})"
     return (
-        f"shifted by the calibration of a GPU of the {calibration.relation} ({profile}): "
+        f"shifted by the calibration of a device of the {calibration.relation} ({profile}): "
         f"its factors to the power {calibration.weight:g}"
     )
 

@@ -20,13 +20,13 @@ from advisor.describe.subject import NetworkSubject, Subject, TransformerSubject
 from advisor.describe.variant import Variant
 from advisor.estimation.interval import combined
 from advisor.estimation.time import row_times
-from advisor.execution import NOT_CALIBRATED, Constants, DeviceCalibration, SubjectKind, pace_key
+from advisor.execution import Constants, DeviceCalibration, StartFactors, SubjectKind, pace_key
 from advisor.hardware import Device
 from advisor.network import NetworkTable
 from advisor.operators import Kind, OperatorTable, Phase
 from advisor.plan import Search, is_compact
 from advisor.problem import Problem, problem_of, teams
-from advisor.profile import Profile, TestResult
+from advisor.profile import Profile, SuiteResult
 from advisor.suite import Suite, SuiteTest
 from advisor.workload import Batch, Data, Precision, Workload
 
@@ -103,7 +103,7 @@ class Reading:
             warnings=tuple(warnings),
             **self._power(profile),
         )
-        hosted = start.model_copy(update=self._hosts(profile, device, start))
+        hosted = start.model_copy(update={"starting": self._starting(profile, device, start)})
         paced = hosted.model_copy(update={"pace": self._paces(profile, device, hosted)})
         steps = self._steps(profile, device, paced)
         return paced.model_copy(
@@ -114,7 +114,7 @@ class Reading:
         )
 
     def predicted(
-        self, result: TestResult, device: Device, calibration: DeviceCalibration
+        self, result: SuiteResult, device: Device, calibration: DeviceCalibration
     ) -> Prediction | None:
         """Return the prediction for a test under a calibration; None where the suite has no such test any more."""
         test = self.suite.tests.get(result.test)
@@ -144,7 +144,7 @@ class Reading:
                 return float(moved[table.phase == Phase.FORWARD].sum()) / result.forward.median_s / 1e9
         return None
 
-    def _table(self, result: TestResult) -> OperatorTable:
+    def _table(self, result: SuiteResult) -> OperatorTable:
         element = 4.0 if result.precision in ("fp32", "tf32") else 2.0
         variant = Variant(compute_bytes=element, optimizer="none")
         return describe_network(self.tables[result.test], variant, training=True).table
@@ -158,38 +158,25 @@ class Reading:
                 self._subjects[name] = NetworkSubject(self.tables[name])
         return self._subjects[name]
 
-    def _results(self, profile: Profile, purpose: str) -> Iterator[TestResult]:
+    def _results(self, profile: Profile, purpose: str) -> Iterator[SuiteResult]:
         for result in profile.tests:
             test = self.suite.tests.get(result.test)
             if test is not None and test.purpose == purpose:
                 yield result
 
-    def _hosts(self, profile: Profile, device: Device, start: DeviceCalibration) -> dict[str, float]:
-        """Return the factors on the time of the host and of kernels beside their work."""
-        pairs = [
-            (result, predicted)
-            for result in self._results(profile, "launches")
-            if (predicted := self.predicted(result, device, start)) is not None
-        ]
-        kernels = [
-            kernel for result, predicted in pairs if (kernel := _kernel(result, predicted)) is not None
-        ]
-        kernel = math.exp(statistics.fmean(map(math.log, kernels))) if kernels else 1.0
-        logs: dict[str, list[float]] = {}
-        for result, predicted in pairs:
-            for phase, measured_s in _phases(result).items():
-                if not predicted.host[phase]:
-                    continue
-                spent = _work(predicted, phase) + predicted.starting[phase] * kernel
-                left = (
-                    max(measured_s - spent, LEAST_SHARE * measured_s) if predicted.synchronous else measured_s
-                )
-                logs.setdefault(f"{phase.name.lower()}_host", []).append(
-                    math.log(left / predicted.host[phase])
-                )
-        return {"kernel": kernel} | {
-            name: math.exp(statistics.fmean(values)) for name, values in logs.items()
-        }
+    def _starting(
+        self, profile: Profile, device: Device, start: DeviceCalibration
+    ) -> dict[SubjectKind, StartFactors]:
+        """Return the factors on starting kernels, by what is run."""
+        found: dict[SubjectKind, StartFactors] = {}
+        for result in self._results(profile, "launches"):
+            predicted = self.predicted(result, device, start)
+            if predicted is not None:
+                found[self._kind(result)] = _start_factors(result, predicted)
+        return found
+
+    def _kind(self, result: SuiteResult) -> SubjectKind:
+        return self._subject(result.test, self.suite.tests[result.test]).evidence_kind
 
     def _paces(self, profile: Profile, device: Device, start: DeviceCalibration) -> dict[str, float]:
         """Return the factors on the time of kernels by pace."""
@@ -214,8 +201,7 @@ class Reading:
             predicted = self.predicted(result, device, start)
             if predicted is None or result.step is None:
                 continue
-            kind = self._subject(result.test, self.suite.tests[result.test]).evidence_kind
-            found.setdefault(kind, []).append(math.log(result.step.median_s / predicted.step_s))
+            found.setdefault(self._kind(result), []).append(math.log(result.step.median_s / predicted.step_s))
         return found
 
     def _spread(self, logs: Sequence[float]) -> float:
@@ -249,7 +235,7 @@ STREAMS = ("copy", "layer-norm", "activation", "batch-norm")
 """Tests whose draw stands for matrix products, and for kernels that stream memory."""
 
 
-def workload_of(test: SuiteTest, result: TestResult) -> Workload:
+def workload_of(test: SuiteTest, result: SuiteResult) -> Workload:
     """Return a test as a workload."""
     return Workload(
         model=test.model,
@@ -305,8 +291,21 @@ def _work(predicted: Prediction, phase: Phase) -> float:
     return sum(predicted.kernels[phase].values())
 
 
-def _kernel(result: TestResult, predicted: Prediction) -> float | None:
-    """Return the factor on what a kernel takes beside its work, None where the test does not say.
+def _start_factors(result: SuiteResult, predicted: Prediction) -> StartFactors:
+    """Return the factors on starting kernels that one test shows."""
+    kernel = _kernel(result, predicted)
+    hosts: dict[str, float] = {}
+    for phase, measured_s in _phases(result).items():
+        if not predicted.host[phase]:
+            continue
+        # A processor's own kernels wait in the same queue: the measured time holds both.
+        spent = _work(predicted, phase) + predicted.starting[phase] * kernel if predicted.synchronous else 0.0
+        hosts[phase.name.lower()] = max(measured_s - spent, LEAST_SHARE * measured_s) / predicted.host[phase]
+    return StartFactors(kernel=kernel, **hosts)
+
+
+def _kernel(result: SuiteResult, predicted: Prediction) -> float:
+    """Return the factor on what a kernel takes beside its work, 1 where the test does not say.
 
     A GPU replays kernels without their launches. A processor starts its kernels itself, so that only their sum with the
     launches is seen: half of the least of it counts as the kernels'.
@@ -314,15 +313,15 @@ def _kernel(result: TestResult, predicted: Prediction) -> float | None:
     if predicted.synchronous:
         starting = predicted.starting
         least = [seconds / starting[phase] for phase, seconds in _phases(result).items() if starting[phase]]
-        return min(0.5 * min(least), 1.0) if least else None
+        return min(0.5 * min(least), 1.0) if least else 1.0
     if result.replayed is None or not predicted.starting[Phase.FORWARD]:
-        return None
+        return 1.0
     replayed_s = result.replayed.median_s
     left = max(replayed_s - _work(predicted, Phase.FORWARD), LEAST_SHARE * replayed_s)
     return left / predicted.starting[Phase.FORWARD]
 
 
-def _phases(result: TestResult) -> dict[Phase, float]:
+def _phases(result: SuiteResult) -> dict[Phase, float]:
     """Return the measured seconds by phase."""
     timings = {
         Phase.FORWARD: result.forward,
@@ -388,12 +387,10 @@ def shrunk(calibration: DeviceCalibration, power: float, relation: str) -> Devic
             "relation": relation, "weight": power,
             "pace": {name: value**power for name, value in calibration.pace.items()},
             "step": {name: value**power for name, value in calibration.step.items()},
-            **{name: getattr(calibration, name) ** power for name in FACTORS},
+            "starting": {
+                kind: {name: value**power for name, value in factors.model_dump().items()}
+                for kind, factors in calibration.starting.items()
+            },
             "warnings": calibration.warnings,
         }
     )  # fmt: skip
-
-
-FACTORS = ("kernel", "forward_host", "backward_host", "optimizer_host")
-
-__all__ = ["NOT_CALIBRATED", "Prediction", "Reading", "shrunk", "spread_to_relatives", "workload_of"]

@@ -14,7 +14,7 @@ from advisor.estimation.devices import constants_of
 from advisor.execution import Constants, DeviceCalibration
 from advisor.hardware import Device
 from advisor.profile import Profile
-from advisor.unlisted import unlisted_device
+from advisor.unlisted import unlisted_device, unlisted_id
 
 DRIVER_VERSION = Path("/sys/module/nvidia/version")
 
@@ -66,10 +66,10 @@ def corrected(
         found = reading.calibration(each, device, cautions(each, constants.calibration.stale_days, today))
         calibrations[device.id] = found
         counting[each.name] = device.id
-    everything = spread_to_relatives(
-        calibrations,
-        (*devices, *unlisted),
-        lambda measured, other: _weight(measured, other, constants, known),
+    # A device that the catalog does not have is measured against itself: its factors say nothing about others.
+    listed = {name: calibration for name, calibration in calibrations.items() if name in known}
+    everything = calibrations | spread_to_relatives(
+        listed, devices, lambda measured, other: _weight(measured, other, constants, known)
     )
     return Corrected(
         constants.model_copy(update={"calibrations": everything}),
@@ -82,15 +82,12 @@ def corrected(
 
 def _newest(stored: Sequence[StoredProfile]) -> list[StoredProfile]:
     """Return the newest profile with tests of each device; of one day the full one, and the user's own, count."""
-    found: dict[tuple[str, str], StoredProfile] = {}
+    found: dict[str, StoredProfile] = {}
     for each in stored:
         profile = each.profile
         if not profile.tests:
             continue
-        key = (
-            profile.device.gpu or profile.device.name,
-            str((profile.device.units, round(profile.device.memory_mib))),
-        )
+        key = profile.device.gpu or unlisted_id(profile)
         old = found.get(key)
         if old is None or _rank(each.profile) >= _rank(old.profile):
             found[key] = each

@@ -420,6 +420,17 @@ def pace_key(kind: Kind, backward: bool, precision: Precision) -> str:
     return f"{phase} {'half' if precision in ('fp16', 'bf16') else precision}"
 
 
+class StartFactors(Model):
+    """Factors on what starting kernels takes."""
+
+    kernel: float = Field(default=1.0, gt=0)
+    """On the device, beside the kernels' work."""
+    forward: float = Field(default=1.0, gt=0)
+    """On the host, in the forward pass."""
+    backward: float = Field(default=1.0, gt=0)
+    optimizer: float = Field(default=1.0, gt=0)
+
+
 class DeviceCalibration(Model):
     """What a calibration says of one device: factors on what the shipped constants predict for it.
 
@@ -440,12 +451,8 @@ class DeviceCalibration(Model):
     """Factors on the time of kernels by :func:`pace_key`."""
     step: Mapping[SubjectKind, Annotated[float, Field(gt=0)]] = {}
     """What remains between whole steps and the sum of their operators, by what is run."""
-    kernel: float = Field(default=1.0, gt=0)
-    """Factor on what a kernel takes beside its work."""
-    forward_host: float = Field(default=1.0, gt=0)
-    backward_host: float = Field(default=1.0, gt=0)
-    optimizer_host: float = Field(default=1.0, gt=0)
-    """Factors on the time of the host to start kernels."""
+    starting: Mapping[SubjectKind, StartFactors] = {}
+    """What starting kernels takes, by what is run: a description by dimensions counts fewer kernels than a trace."""
     context_mib: float | None = Field(default=None, ge=0)
     total_mib: float | None = Field(default=None, gt=0)
     """What the driver reports as total memory."""
@@ -456,6 +463,10 @@ class DeviceCalibration(Model):
     spread: Mapping[SubjectKind, Annotated[float, Field(ge=1)]] = {}
     """Multiplicative 80 % spread of times on one device that takes the place of the shipped one."""
     warnings: tuple[str, ...] = ()
+
+    def starts(self, subject: SubjectKind) -> StartFactors:
+        """Return the factors on starting kernels; those of the other kind of model where its own were not measured."""
+        return self.starting.get(subject) or next(iter(self.starting.values()), StartFactors())
 
     def pace_of(self, kind: Kind, backward: bool, precision: Precision) -> float:
         """Return the pace of a kind of operator; that of plain products where a product's own was not measured."""

@@ -33,7 +33,7 @@ class Timing(Model):
     """False where repeats still disagreed when the time for them was over."""
 
 
-class TestResult(Model):
+class SuiteResult(Model):
     """What one test of the suite took; what it does not measure is null."""
 
     test: Annotated[str, Field(max_length=80)]
@@ -160,7 +160,7 @@ class Profile(Model):
     sensors: Sensors = Sensors()
     context_mib: Annotated[float, Field(ge=0)] | None = None
     """Device memory that a process held before its first tensor, with the libraries' workspaces."""
-    tests: tuple[TestResult, ...] = ()
+    tests: tuple[SuiteResult, ...] = ()
     transfers: tuple[TransferResult, ...] = ()
     collectives: tuple[CollectiveResult, ...] = ()
     warnings: tuple[Text, ...] = ()

@@ -556,11 +556,7 @@ class Advisor:
             ExternalError: this machine's processor cannot be read.
         """
         local = name == LOCAL
-        device = (
-            self._cpu(local_cpu_name(), "this machine's processor is not in the catalog")
-            if local
-            else self._cpu(name)
-        )
+        device = self._local_cpu() if local else self._cpu(name)
         workload = problem.workload.model_copy(update={"precision": "auto", "sharding": "auto"})
         if problem.workload.effective_task == "inference" and problem.workload.precision in QUANTISED_BYTES:
             workload = problem.workload
@@ -576,6 +572,19 @@ class Advisor:
                 device, local, other, None, reason or "it does not fit into the memory of the platform"
             )
         return Baseline(device, local, other, candidate)
+
+    def _local_cpu(self) -> Device:
+        """Return this machine's processor: as it was calibrated, else as the catalog has it.
+
+        Raises:
+            InputError: neither has it.
+            ExternalError: it cannot be read.
+        """
+        name = local_cpu_name()
+        for device in self._corrected.unlisted:
+            if device.kind == "cpu" and device.identifiers.aliases == (name,):
+                return device
+        return self._cpu(name, "this machine's processor is not in the catalog, nor calibrated")
 
     def _cpu(self, name: str, unknown: str = "the catalog has no such processor") -> Device:
         cpus = [device.id for device in self.devices if device.kind == "cpu"]

@@ -52,7 +52,7 @@ def unlisted_device(
     architecture = _architecture(found.compute_capability, known)
     if found.vendor is None or "fp32" not in rates_tflops or architecture is None:
         return None
-    source = f"measured by calibrate, {profile.date}"
+    source = f"a calibration of {profile.date}"
     doubts = ["not in the catalog: its rates are measured, not those of a datasheet, and it has no price"]
     watts = found.power_limit_w
     if watts is None:
@@ -90,7 +90,7 @@ def unlisted_device(
         else None,
         board=Board(tdp_w=watts),
         links=Links(pcie_generation=found.pcie_generation, pcie_lanes=found.pcie_lanes),
-        identifiers=Identifiers(nvml_names=(found.name,) if found.kind == "gpu" else ()),
+        identifiers=Identifiers(aliases=(found.name,)),
         sources={"*": source},
         doubts=tuple(doubts),
         origin=source,

@@ -196,10 +196,8 @@ def factor_documents(calibration: DeviceCalibration) -> tuple[CalibrationFactorD
     """Return the factors of a calibration, those of whole steps first."""
     found = [(f"whole steps, {kind}s", factor) for kind, factor in calibration.step.items()]
     found += sorted(calibration.pace.items())
-    found += [
-        ("kernels beside their work", calibration.kernel),
-        ("starting kernels forward", calibration.forward_host),
-        ("starting kernels backward", calibration.backward_host),
-        ("starting kernels of the optimizer", calibration.optimizer_host),
-    ]
+    for kind, starts in calibration.starting.items():
+        found += [
+            (f"starting kernels of {kind}s, {name}", value) for name, value in starts.model_dump().items()
+        ]
     return tuple(CalibrationFactorDocument(what=what, factor=factor) for what, factor in found)

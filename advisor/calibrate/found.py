@@ -43,12 +43,14 @@ def torch_devices() -> dict[str, Any]:
     """Return what torch says of itself and of the devices that it could run on, as JSON has it.
 
     Starts the drivers: for the measuring process only. ``torch``, ``cuda``, ``hip`` and ``xpu`` are versions, null
-    where torch was built without; ``error`` is what starting CUDA or ROCm raised; ``architectures`` are those that
-    torch has kernels for; ``visible`` is CUDA_VISIBLE_DEVICES; ``devices`` are the GPUs; ``processor`` is the
-    processor as a :class:`MeasuredDevice`.
+    where torch was built without; ``mps`` is whether it was built for Apple's GPUs; ``error`` is what starting CUDA
+    or ROCm raised; ``architectures`` are those that torch has kernels for; ``visible`` is CUDA_VISIBLE_DEVICES;
+    ``devices`` are the GPUs; ``processor`` is the processor as a :class:`MeasuredDevice`.
     """
-    import torch
+    import torch as module
 
+    # Much of it has no annotations.
+    torch: Any = module
     error = None
     if torch.version.cuda or torch.version.hip:
         try:
@@ -60,6 +62,7 @@ def torch_devices() -> dict[str, Any]:
         "cuda": torch.version.cuda,
         "hip": torch.version.hip,
         "xpu": getattr(torch.version, "xpu", None),
+        "mps": torch.backends.mps.is_built(),
         "error": error,
         "architectures": torch.cuda.get_arch_list() if torch.cuda.is_initialized() else [],
         "visible": os.environ.get("CUDA_VISIBLE_DEVICES"),
@@ -77,7 +80,9 @@ def _cuda_devices(torch: Any) -> Iterator[dict[str, Any]]:
         uuid, cache, clock_khz = (
             getattr(properties, name, None) for name in ("uuid", "L2_cache_size", "clock_rate")
         )
-        place = [getattr(properties, name, None) for name in ("pci_domain_id", "pci_bus_id", "pci_device_id")]
+        place: list[Any] = [
+            getattr(properties, name, None) for name in ("pci_domain_id", "pci_bus_id", "pci_device_id")
+        ]
         yield {
             "torch_name": f"cuda:{index}",
             "backend": "rocm" if torch.version.hip else "cuda",
@@ -89,7 +94,7 @@ def _cuda_devices(torch: Any) -> Iterator[dict[str, Any]]:
             "cache_mib": cache / 2**20 if cache else None,
             "clock_mhz": clock_khz / 1000 if clock_khz else None,
             "uuid": None if uuid is None else str(uuid),
-            "pci_bus_id": None if None in place else "{:08X}:{:02X}:{:02X}.0".format(*place),
+            "pci_bus_id": None if None in place else "{:08X}:{:02X}:{:02X}.0".format(*map(int, place)),
         }
 
 
@@ -163,7 +168,7 @@ def _twin(
 
 
 def _joined(described: Mapping[str, Any], twin: NvmlDevice | None) -> MeasuredDevice:
-    """Return the device as NVML describes it, and torch where NVML does not say."""
+    """Return the device as NVML describes it, and as torch does where NVML does not say."""
     backend: Backend = described["backend"]
     own: dict[str, Any] = {
         "kind": "gpu",
@@ -187,7 +192,8 @@ def _joined(described: Mapping[str, Any], twin: NvmlDevice | None) -> MeasuredDe
             "default_power_limit_w": twin.default_power_limit_w,
             "mig": twin.is_slice or own["mig"],
         }
-        own |= {key: value for key, value in said.items() if value is not None}
+        # Nothing of this can be nought: that says as little as None does.
+        own |= {key: value for key, value in said.items() if value}
     return MeasuredDevice(**own)
 
 
@@ -280,40 +286,45 @@ def obstacles(torch_part: Mapping[str, Any], nvml: Nvml | Unavailable) -> tuple[
     """
     if torch_part["devices"]:
         return ()
-    built, version = runtime(torch_part), torch_part["torch"]
+    version = torch_part["torch"]
     seen = () if isinstance(nvml, Unavailable) else tuple(device.name or "a GPU" for device in nvml.devices())
     if seen and not torch_part["cuda"]:
         return (
             f"the driver sees {', '.join(seen)}, but this torch ({version}) is built without CUDA; {GET_TORCH}",
         )
-    if built is None:
-        reasons = [f"this torch ({version}) is built for the processor alone"]
-    else:
-        reasons = [_not_started(torch_part, built, nvml)]
+    if torch_part["mps"]:
+        return (f"this torch ({version}) is built for Apple's GPUs, but macOS offers it none",)
+    if torch_part["hip"] or torch_part["xpu"]:
+        return (_not_started(torch_part),)
     if isinstance(nvml, Unavailable):
-        reasons.append(nvml.reason)
-    return tuple(reasons)
+        alone = f"this torch ({version}) is built for the processor alone"
+        return (_not_started(torch_part) if torch_part["cuda"] else alone, nvml.reason)
+    return (_too_old(torch_part, nvml) or _not_started(torch_part), *nvml.unreadable)
 
 
-def _not_started(torch_part: Mapping[str, Any], built: str, nvml: Nvml | Unavailable) -> str:
-    """Return why a torch that could use GPUs uses none."""
-    error, visible = torch_part["error"] or "it finds no device", torch_part["visible"]
-    said = error.strip().splitlines()[0]
-    if visible is not None and not isinstance(nvml, Unavailable):
-        return f"CUDA_VISIBLE_DEVICES is {visible!r} and leaves torch no GPU ({said}); unset it"
-    if not isinstance(nvml, Unavailable):
-        newest = nvml.cuda_version
-        too_old = "too old" in error or (
-            torch_part["cuda"]
-            and newest
-            and int(newest.split(".")[0]) < int(torch_part["cuda"].split(".")[0])
-        )
-        if too_old:
-            return (
-                f"the driver {nvml.driver_version} is too old for this torch: it runs CUDA {newest} at most, torch is "
-                f"built for {built}; update the driver, or install a torch that is built for an older CUDA"
-            )
-    return f"this torch ({torch_part['torch']}) is built for {built} and finds no GPU: {said}"
+def _too_old(torch_part: Mapping[str, Any], nvml: Nvml) -> str | None:
+    """Return that the driver is too old for torch, None where it is not."""
+    newest, built = nvml.cuda_version, torch_part["cuda"]
+    # Within a major version of CUDA older drivers run newer programs.
+    older = newest is not None and int(newest.split(".")[0]) < int(built.split(".")[0])
+    if not older and "too old" not in (torch_part["error"] or ""):
+        return None
+    runs = "" if newest is None else f": it runs CUDA {newest} at most"
+    return (
+        f"the driver {nvml.driver_version or ''} is too old for this torch, which is built for CUDA {built}{runs}; "
+        "update the driver, or install a torch that is built for an older CUDA"
+    )
+
+
+def _not_started(torch_part: Mapping[str, Any]) -> str:
+    """Return why a torch that is built for GPUs uses none, as far as it says."""
+    error, visible = torch_part["error"] or "no device", torch_part["visible"]
+    if visible is not None and "No CUDA GPUs" in error:
+        return f"CUDA_VISIBLE_DEVICES is {visible!r} and leaves torch no GPU; unset it"
+    what = f"this torch ({torch_part['torch']}) is built for {runtime(torch_part)} and finds no GPU: "
+    # Machines whose GPUs are joined by NVSwitch need a service for it.
+    service = "; start the service nvidia-fabricmanager" if "Error 802" in error else ""
+    return what + error.strip().splitlines()[0] + service
 
 
 def pick(found: Sequence[FoundDevice], wanted: str | None, reasons: Iterable[str]) -> FoundDevice:
@@ -335,9 +346,9 @@ def pick(found: Sequence[FoundDevice], wanted: str | None, reasons: Iterable[str
             return usable
         raise _no_gpu("no GPU found", [*(device.obstacle for device in gpus if device.obstacle), *reasons])
     kind = wanted.partition(":")[0]
-    if kind in get_args(Backend) and not any(_kind(device) == kind for device in found):
+    if kind in get_args(Backend) and not any(kind in _kinds(device) for device in found):
         raise _no_gpu(f"no {kind} device found", reasons)
-    chosen = next((device for device in found if wanted in (device.torch_name, _kind(device))), None)
+    chosen = next((device for device in found if wanted in (device.torch_name, *_kinds(device))), None)
     if chosen is None:
         there = ", ".join(f"{device.torch_name} ({device.measured.name})" for device in found)
         raise InputError("no such device", source="--device", value=wanted, accepted=there)
@@ -346,8 +357,9 @@ def pick(found: Sequence[FoundDevice], wanted: str | None, reasons: Iterable[str
     return chosen
 
 
-def _kind(device: FoundDevice) -> str:
-    return device.torch_name.partition(":")[0]
+def _kinds(device: FoundDevice) -> tuple[str, str]:
+    """Return what torch calls devices of this kind, and the backend: with ROCm torch says ``cuda``."""
+    return device.torch_name.partition(":")[0], device.measured.backend
 
 
 def _no_gpu(message: str, reasons: Iterable[str]) -> ExternalError:

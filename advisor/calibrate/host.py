@@ -52,8 +52,8 @@ def cpu_device() -> MeasuredDevice:
         vendor=_vendor(brand or ""),
         memory_mib=round(memory_bytes / 2**20, 1),
         units=usable_cores(),
-        cache_mib=last_level_cache_mib(),
-        clock_mhz=highest_clock_mhz(),
+        cache_mib=last_level_cache_mib(PROCESSORS),
+        clock_mhz=highest_clock_mhz(PROCESSORS),
     )
 
 
@@ -63,7 +63,7 @@ def usable_cores() -> int | None:
     A container's limit on processor time counts as so many cores.
     """
     cores = _physical_cores()
-    limit = time_limit()
+    limit = time_limit(GROUPS, MY_GROUPS)
     if cores is None or limit is None:
         return cores
     return min(cores, max(int(limit), 1))
@@ -71,9 +71,8 @@ def usable_cores() -> int | None:
 
 def usable_memory_bytes() -> int | None:
     """Return the memory that this process may fill, None where the operating system does not say."""
-    return min(
-        (size for size in (_installed_bytes(), memory_limit_bytes()) if size is not None), default=None
-    )
+    sizes = (_installed_bytes(), memory_limit_bytes(GROUPS, MY_GROUPS))
+    return min((size for size in sizes if size is not None), default=None)
 
 
 def _system() -> str:
@@ -120,8 +119,12 @@ def physical_cores(processors: Path, allowed: Iterable[int]) -> int | None:
     return len(cores) if cores and None not in cores else None
 
 
-def last_level_cache_mib(processors: Path = PROCESSORS) -> float | None:
-    """Return the last-level caches of the usable processors together in MiB, None outside Linux."""
+def last_level_cache_mib(processors: Path) -> float | None:
+    """Return the last-level caches of the usable processors together in MiB, None outside Linux.
+
+    Args:
+        processors: ``/sys/devices/system/cpu``.
+    """
     if sys.platform != "linux":
         return None
     sizes: dict[tuple[int, str], float] = {}
@@ -134,8 +137,12 @@ def last_level_cache_mib(processors: Path = PROCESSORS) -> float | None:
     return sum(size for (level, _), size in sizes.items() if level == last) if last else None
 
 
-def highest_clock_mhz(processors: Path = PROCESSORS) -> float | None:
-    """Return the highest clock of any usable processor in MHz, None where Linux does not say (virtual machines)."""
+def highest_clock_mhz(processors: Path) -> float | None:
+    """Return the highest clock of any usable processor in MHz, None where Linux does not say (virtual machines).
+
+    Args:
+        processors: ``/sys/devices/system/cpu``.
+    """
     if sys.platform != "linux":
         return None
     texts = (
@@ -154,12 +161,12 @@ def _installed_bytes() -> int | None:
     return None
 
 
-def time_limit(groups: Path = GROUPS, mine: Path = MY_GROUPS) -> float | None:
+def time_limit(groups: Path, mine: Path) -> float | None:
     """Return how many processors' time a container leaves this process, None without a limit.
 
     Args:
-        groups: where the control groups are mounted.
-        mine: the list of the groups that this process is in.
+        groups: where the control groups are mounted, ``/sys/fs/cgroup``.
+        mine: list of the groups that this process is in, ``/proc/self/cgroup``.
     """
     limits = []
     for folder in _folders(groups, mine, "cpu"):
@@ -173,12 +180,12 @@ def time_limit(groups: Path = GROUPS, mine: Path = MY_GROUPS) -> float | None:
     return min(limits, default=None)
 
 
-def memory_limit_bytes(groups: Path = GROUPS, mine: Path = MY_GROUPS) -> int | None:
+def memory_limit_bytes(groups: Path, mine: Path) -> int | None:
     """Return how much memory a container leaves this process, None without a limit.
 
     Args:
-        groups: where the control groups are mounted.
-        mine: the list of the groups that this process is in.
+        groups: where the control groups are mounted, ``/sys/fs/cgroup``.
+        mine: list of the groups that this process is in, ``/proc/self/cgroup``.
     """
     # Version 1 writes a number beyond all memory for "no limit"; the installed memory is less.
     texts = (

@@ -14,7 +14,7 @@ from advisor.calibrate.runnable import Runnable, RunPlan, runnable
 from advisor.calibrate.timing import phased, timed
 from advisor.errors import AdvisorError, ExitCode
 from advisor.network import TorchModel
-from advisor.profile import TestResult, Timing, TransferResult
+from advisor.profile import SuiteResult, Timing, TransferResult
 from advisor.suite import SuiteTest
 from advisor.workload import Transformer
 
@@ -109,7 +109,7 @@ def _lost(error: Exception) -> bool:
 
 def _measured(
     planned: Mapping[str, Any], test: SuiteTest, device: str, batch: int, budget_s: float, note: str | None
-) -> TestResult:
+) -> SuiteResult:
     place = torch.device(device)
     plan = RunPlan(
         device=device,
@@ -145,7 +145,7 @@ def _measured(
     peak = (
         torch.cuda.max_memory_allocated(place) / 2**20 if place.type == "cuda" and "step" in timings else None
     )
-    return TestResult(
+    return SuiteResult(
         test=planned["name"], precision=planned["precision"], memory_format=planned["memory_format"], batch=batch,
         allocated_mib=peak, note=note, **timings,
     )  # fmt: skip

@@ -106,23 +106,19 @@ def _checkpointing_arguments(model: TorchModel, checkpointing: Checkpointing) ->
 
 def _built(part: Part, extra: Mapping[str, Any], folder: str | None) -> nn.Module:
     try:
-        factory = import_callable(part.factory)
+        module = import_callable(part.factory)(**part.args, **extra)
     except ModuleNotFoundError as error:
         missing = (error.name or part.factory).partition(".")[0]
-        own = folder is not None and part.factory.partition(":")[0].partition(".")[0] == missing
+        own = folder is not None and part.factory.startswith((f"{missing}.", f"{missing}:"))
         raise MissingExtraError(
             f"{part.factory} needs the package {missing}, which is not installed",
             hint=f"put {missing}.py into {folder}, or pip install {missing}"
             if own
             else f"pip install {missing}",
         ) from error
-    except ImportError as error:
-        raise InputError(f"{part.factory}: {error}", field="model.torch.factory") from error
-    try:
-        module = factory(**part.args, **extra)
     except (Exception, SystemExit) as error:
         raise InputError(
-            f"{part.factory} raised {type(error).__name__}: {error}", field="model.torch.factory"
+            f"{part.factory} cannot be built: {type(error).__name__}: {error}", field="model.torch.factory"
         ) from error
     if not isinstance(module, nn.Module):
         raise InputError(

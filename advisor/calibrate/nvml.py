@@ -15,9 +15,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Self, TypeVar
 
 from advisor.profile import Sensors
+
+Number = TypeVar("Number", int, float)
 
 PERIOD_S = 0.1
 """Time between samples. Boards renew their power and energy about ten times a second, so more often says no more."""
@@ -78,7 +80,7 @@ class NvmlDevice:
     default_power_limit_w: float | None
     max_clock_mhz: float | None
     pcie_generation: int | None
-    """Of the link as it is now; an idle GPU lowers it."""
+    """Of the link as it is now; an idle GPU lowers it. Without a PCIe link none is known."""
     pcie_lanes: int | None
     max_pcie_generation: int | None
     """The most that card and slot can do together."""
@@ -201,8 +203,8 @@ def _described(pynvml: Any, handle: Any, *, is_slice: bool = False) -> NvmlDevic
         power_limit_w=_thousandth(ask(pynvml.nvmlDeviceGetEnforcedPowerLimit)),
         default_power_limit_w=_thousandth(ask(pynvml.nvmlDeviceGetPowerManagementDefaultLimit)),
         max_clock_mhz=None if clock is None else float(clock),
-        pcie_generation=ask(pynvml.nvmlDeviceGetCurrPcieLinkGeneration),
-        pcie_lanes=ask(pynvml.nvmlDeviceGetCurrPcieLinkWidth),
+        pcie_generation=ask(pynvml.nvmlDeviceGetCurrPcieLinkGeneration) or None,
+        pcie_lanes=ask(pynvml.nvmlDeviceGetCurrPcieLinkWidth) or None,
         max_pcie_generation=ask(pynvml.nvmlDeviceGetMaxPcieLinkGeneration),
         max_pcie_lanes=ask(pynvml.nvmlDeviceGetMaxPcieLinkWidth),
         is_slice=is_slice,
@@ -334,9 +336,7 @@ class Nvml:
             return _asked(pynvml, question, handle, *arguments)
 
         clock = ask(pynvml.nvmlDeviceGetClockInfo, pynvml.NVML_CLOCK_SM)
-        temperature = ask(pynvml.nvmlDeviceGetTemperatureV, pynvml.NVML_TEMPERATURE_GPU)
-        if temperature is None:
-            temperature = ask(pynvml.nvmlDeviceGetTemperature, pynvml.NVML_TEMPERATURE_GPU)
+        temperature = ask(pynvml.nvmlDeviceGetTemperature, pynvml.NVML_TEMPERATURE_GPU)
         reasons = ask(pynvml.nvmlDeviceGetCurrentClocksEventReasons)
         if reasons is None:
             # Its name before driver 535.
@@ -349,8 +349,8 @@ class Nvml:
             clock_mhz=None if clock is None else float(clock),
             temperature_c=None if temperature is None else float(temperature),
             reasons=reasons,
-            pcie_generation=ask(pynvml.nvmlDeviceGetCurrPcieLinkGeneration),
-            pcie_lanes=ask(pynvml.nvmlDeviceGetCurrPcieLinkWidth),
+            pcie_generation=ask(pynvml.nvmlDeviceGetCurrPcieLinkGeneration) or None,
+            pcie_lanes=ask(pynvml.nvmlDeviceGetCurrPcieLinkWidth) or None,
         )
 
     def _power_w(self, handle: Any) -> float | None:
@@ -418,6 +418,7 @@ class Window:
     Boards without a power of the moment give samples that are means over a second themselves (from GeForce Ampere and
     Hopper on): a short window then holds some of what ran before it.
     """
+    highest_w: float | None
     clock_mhz: float | None
     """Median of the multiprocessors' clock."""
     highest_c: float | None
@@ -499,36 +500,31 @@ class Sampler:
 
     def window(self, start_s: float, end_s: float) -> Window:
         """Return what the sensors said between two moments."""
-        return _summary(self.between(start_s, end_s))
-
-    def between(self, start_s: float, end_s: float) -> list[Sample]:
-        """Return the samples between two moments."""
         samples = list(self._samples)
         first = bisect.bisect_left(samples, start_s, key=lambda sample: sample.at_s)
         last = bisect.bisect_right(samples, end_s, key=lambda sample: sample.at_s)
-        return samples[first:last]
+        return _summary(samples[first:last], unbroken=True)
 
-    def under_load(self) -> list[Sample]:
-        """Return the samples so far in which the device was not idle, as far as the driver tells."""
-        return [sample for sample in list(self._samples) if not (sample.reasons or 0) & GPU_IDLE]
+    def under_load(self) -> Window:
+        """Return what the sensors said so far while something ran on the device, as far as the driver tells when.
+
+        Its PCIe link is the one to believe: an idle GPU lowers it.
+        """
+        busy = [sample for sample in list(self._samples) if not (sample.reasons or 0) & GPU_IDLE]
+        return _summary(busy, unbroken=False)
 
 
-def sensors(sampler: Sampler, before: Before, spans: Sequence[tuple[float, float]] = ()) -> Sensors:
+def sensors(sampler: Sampler, before: Before) -> Sensors:
     """Return the summary of a run for its profile.
 
     Args:
         sampler: that watched it.
         before: how the device was at the beginning.
-        spans: beginnings and ends of what was measured; without them all samples count in which the device was busy.
     """
-    if spans:
-        samples = [sample for start_s, end_s in spans for sample in sampler.between(start_s, end_s)]
-    else:
-        samples = sampler.under_load()
-    seen = _summary(samples)
+    seen = sampler.under_load()
     return Sensors(
         idle_w=before.idle_w,
-        highest_w=max((sample.power_w for sample in samples if sample.power_w is not None), default=None),
+        highest_w=seen.highest_w,
         clock_mhz=seen.clock_mhz,
         highest_c=seen.highest_c,
         throttled=seen.throttled,
@@ -537,38 +533,43 @@ def sensors(sampler: Sampler, before: Before, spans: Sequence[tuple[float, float
     )
 
 
-def _summary(samples: Sequence[Sample]) -> Window:
-    clocks = [sample.clock_mhz for sample in samples if sample.clock_mhz is not None]
+def _summary(samples: Sequence[Sample], *, unbroken: bool) -> Window:
+    # The energy counter goes on between the samples that are left out.
+    power_w = _energy_power_w(samples) if unbroken else None
+    clocks = _known(sample.clock_mhz for sample in samples)
     return Window(
         samples=len(samples),
-        power_w=_mean_power_w(samples),
+        power_w=_mean(sample.power_w for sample in samples) if power_w is None else power_w,
+        highest_w=max(_known(sample.power_w for sample in samples), default=None),
         clock_mhz=statistics.median(clocks) if clocks else None,
-        highest_c=max(
-            (each.temperature_c for each in samples if each.temperature_c is not None), default=None
-        ),
-        throttled=_throttled([sample.reasons for sample in samples if sample.reasons is not None]),
-        pcie_generations=_ends([sample.pcie_generation for sample in samples]),
-        pcie_lanes=_ends([sample.pcie_lanes for sample in samples]),
+        highest_c=max(_known(sample.temperature_c for sample in samples), default=None),
+        throttled=_throttled(_known(sample.reasons for sample in samples)),
+        pcie_generations=_ends(_known(sample.pcie_generation for sample in samples)),
+        pcie_lanes=_ends(_known(sample.pcie_lanes for sample in samples)),
     )
 
 
-def _mean_power_w(samples: Sequence[Sample]) -> float | None:
+def _known(values: Iterable[Number | None]) -> list[Number]:
+    return [value for value in values if value is not None]
+
+
+def _energy_power_w(samples: Sequence[Sample]) -> float | None:
+    """Return the mean power by the energy counter, None where there is none or too little time for it."""
     counted = [(sample.at_s, sample.energy_j) for sample in samples if sample.energy_j is not None]
     if counted:
         (first_s, first_j), (last_s, last_j) = counted[0], counted[-1]
         if last_s - first_s >= ENERGY_WINDOW_S and last_j > first_j:
             return (last_j - first_j) / (last_s - first_s)
-    return _mean([sample.power_w for sample in samples])
+    return None
 
 
 def _mean(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
+    known = _known(values)
     return statistics.fmean(known) if known else None
 
 
-def _ends(values: Iterable[int | None]) -> tuple[int, int] | None:
-    known = [value for value in values if value is not None]
-    return (min(known), max(known)) if known else None
+def _ends(values: Sequence[int]) -> tuple[int, int] | None:
+    return (min(values), max(values)) if values else None
 
 
 def _throttled(masks: Sequence[int]) -> tuple[str, ...]:

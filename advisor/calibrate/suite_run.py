@@ -14,7 +14,7 @@ from advisor.calibrate.listener import Listener
 from advisor.calibrate.nvml import Before, Nvml, NvmlDevice, Sampler, sensors
 from advisor.calibrate.planning import PlannedTest
 from advisor.calibrate.process import START_LIMIT_S, Ended, WorkerProcess
-from advisor.profile import Sensors, TestResult, TransferResult
+from advisor.profile import Sensors, SuiteResult, TransferResult
 
 LOST_PROCESSES = 3
 """After so many processes that hung or died the rest of the suite is given up."""
@@ -30,7 +30,7 @@ SETTLING_S = 0.3
 class Measured:
     """What the suite has measured so far."""
 
-    results: list[TestResult] = field(default_factory=list)
+    results: list[SuiteResult] = field(default_factory=list)
     transfers: list[TransferResult] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
     spans: list[tuple[float, float]] = field(default_factory=list)
@@ -175,7 +175,7 @@ class SuiteRun:
             return
         seen = sampler.window(event["from"], event["to"])
         self._kept.spans.append((event["from"], event["to"]))
-        result = TestResult.model_validate(event["result"])
+        result = SuiteResult.model_validate(event["result"])
         self._kept.results.append(
             result.model_copy(update={"power_w": seen.power_w, "clock_mhz": seen.clock_mhz})
         )

@@ -77,7 +77,7 @@ def transformer_job(model: Transformer, placement: Placement, batch: int, choice
     tokens = _tokens(model, choices.sequence_length)
     _refuse(model, tokens)
     with placement.device, _default_dtype(placement.weights):
-        network = _Network(model, tokens, placement.compute, choices)
+        network = _Network(model, tokens, placement, choices)
         network.apply(_initialise)
         if choices.lora is not None:
             _adapt(network, choices.lora)
@@ -113,6 +113,8 @@ def _refuse(model: Transformer, tokens: int) -> None:
         "position": model.position in ("relative", "disentangled"),
         "norms_per_layer": model.norms_per_layer not in (1, 2, 4),
         "vocab": bool(model.vocab) == bool(model.patch_size),
+        "head": model.vocab == 0 and model.head in ("language-model", "masked-language-model"),
+        "head_dim": model.position == "rotary" and model.head_size % 2 == 1,
         "sliding_window": local > 0 and tokens > model.sliding_window,
     }
     for field, found in unbuilt.items():
@@ -128,6 +130,19 @@ def _refuse(model: Transformer, tokens: int) -> None:
             f"{tokens} positions are more than the {model.position_rows} of the position table",
             field="data.sequence_length",
         )
+
+
+def _reads_groups(placement: Placement) -> bool:
+    """Say whether fused attention takes fewer keys than queries as they are.
+
+    The flash kernels do, which are for 16 bit; those that torch has for fp32 and for older GPUs do not.
+    """
+    device = placement.device
+    if placement.compute == torch.float32:
+        return False
+    return device.type == "cpu" or (
+        device.type == "cuda" and torch.cuda.get_device_capability(device) >= (8, 0)
+    )
 
 
 @contextmanager
@@ -198,12 +213,11 @@ def _rotated(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
 class _Attention(nn.Module):
     """Self-attention with grouped keys and values; shapes [batch, positions, hidden]."""
 
-    def __init__(self, model: Transformer, compute: torch.dtype, *, eager: bool) -> None:
+    def __init__(self, model: Transformer, *, eager: bool, reads_groups: bool) -> None:
         super().__init__()
         self.width, self.causal, self.eager = model.head_size, model.kind == "decoder", eager
         self.groups = model.heads // model.kv_head_count
-        # The fused kernels for 16 bit read grouped keys as they are, those for fp32 do not.
-        self.repeats = eager or compute == torch.float32
+        self.grouped = self.groups > 1 and reads_groups and not eager
         self.drops = _drops(model)
         queries, keys = model.heads * self.width, model.kv_head_count * self.width
         key_bias = model.qkv_bias if model.key_bias is None else model.key_bias
@@ -228,13 +242,12 @@ class _Attention(nn.Module):
             query, key = self.query_norm(query), self.key_norm(key)
         if rotary is not None:
             query, key = _rotated(query, *rotary), _rotated(key, *rotary)
-        grouped = self.groups > 1 and not self.repeats
-        if self.groups > 1 and self.repeats:
+        if self.groups > 1 and not self.grouped:
             key, value = (each.repeat_interleave(self.groups, dim=1) for each in (key, value))
         if self.eager:
             result = self._eager(query, key, value, mask)
         else:
-            grouping: dict[str, Any] = {"enable_gqa": True} if grouped else {}
+            grouping: dict[str, Any] = {"enable_gqa": True} if self.grouped else {}
             result = functional.scaled_dot_product_attention(
                 query, key, value, is_causal=self.causal, **grouping
             )
@@ -272,9 +285,9 @@ class _Layer(nn.Module):
     residuals. Four: before and after the parts.
     """
 
-    def __init__(self, model: Transformer, compute: torch.dtype, *, eager: bool) -> None:
+    def __init__(self, model: Transformer, *, eager: bool, reads_groups: bool) -> None:
         super().__init__()
-        self.attention = _Attention(model, compute, eager=eager)
+        self.attention = _Attention(model, eager=eager, reads_groups=reads_groups)
         self.feed_forward = _FeedForward(model)
         self.norms = nn.ModuleList(_norm(model, model.hidden) for _ in range(model.norms_per_layer))
         self.after = model.norms_per_layer == 2 and not model.final_norm
@@ -400,13 +413,16 @@ class _Summary(nn.Module):
 class _Network(nn.Module):
     """The whole model: returns its loss where it is given labels, else logits, of a decoder those of the last token."""
 
-    def __init__(self, model: Transformer, tokens: int, compute: torch.dtype, choices: Choices) -> None:
+    def __init__(self, model: Transformer, tokens: int, placement: Placement, choices: Choices) -> None:
         super().__init__()
-        eager = choices.attention == "eager"
+        eager, compute = choices.attention == "eager", placement.compute
+        reads_groups = _reads_groups(placement)
         self.causal, self.task = model.kind == "decoder", model.head
         self.checkpointing = choices.checkpointing
         self.embedding = _Embedding(model, tokens)
-        self.layers = nn.ModuleList(_Layer(model, compute, eager=eager) for _ in range(model.layers))
+        self.layers = nn.ModuleList(
+            _Layer(model, eager=eager, reads_groups=reads_groups) for _ in range(model.layers)
+        )
         self.final_norm = _norm(model, model.hidden) if model.final_norm else nn.Identity()
         self.over_tokens = model.head in ("language-model", "masked-language-model")
         self.head = _Head(model, self.embedding.token) if self.over_tokens else None

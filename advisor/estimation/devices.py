@@ -181,7 +181,7 @@ def device_rates(
         subject: what is run; a calibration knows how far whole steps of each kind are from the sum of their operators.
     """
     pairs = list(zip(devices, precisions, strict=True))
-    rows = [_rates(device, precision, constants) for device, precision in pairs]
+    rows = [_rates(device, precision, subject, constants) for device, precision in pairs]
     columns = dict(zip(_COLUMNS, np.array(rows, dtype=np.float64).T, strict=True))
     pace = np.stack([_pace(device, precision, subject, constants) for device, precision in pairs])
     return DeviceRates(**(columns | {"on_vector": columns["on_vector"] > 0, "pace": pace}))
@@ -202,7 +202,9 @@ def _pace(device: Device, precision: Precision, subject: SubjectKind, constants:
     return np.asarray(found * calibration.step.get(subject, 1.0))
 
 
-def _rates(device: Device, precision: Precision, constants: Constants) -> tuple[float, ...]:
+def _rates(
+    device: Device, precision: Precision, subject: SubjectKind, constants: Constants
+) -> tuple[float, ...]:
     own = constants_of(device, constants)
     exponent = constants.kernel.sustained_exponent
     watts = device.board.tdp_w / device.board.devices_per_board
@@ -226,7 +228,7 @@ def _rates(device: Device, precision: Precision, constants: Constants) -> tuple[
         flops = rate(peak, tensor)
     attention = min(flops, half_rate)
     on_cpu = device.kind == "cpu"
-    measured = constants.calibrations.get(device.id, NOT_CALIBRATED)
+    starts = constants.calibrations.get(device.id, NOT_CALIBRATED).starts(subject)
     cores = device.compute.cores if on_cpu else None
     return (
         flops,
@@ -236,16 +238,16 @@ def _rates(device: Device, precision: Precision, constants: Constants) -> tuple[
         (device.compute.l2_mib or 0.0) * 2**20,
         attention * own.attention_forward,
         attention * own.attention_backward,
-        own.kernel_us * 1e-6 * measured.kernel,
+        own.kernel_us * 1e-6 * starts.kernel,
         own.launch_us * 1e-6,
         peak * 1e12,
         float(precision == "fp32" and not on_cpu),
         *_units(device),
         # A processor starts its kernels itself, one after the other.
         1.0 if on_cpu else constants.software.overlap_exponent,
-        measured.forward_host,
-        measured.backward_host,
-        measured.optimizer_host,
+        starts.forward,
+        starts.backward,
+        starts.optimizer,
     )
 
 

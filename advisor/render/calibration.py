@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from advisor.documents import CalibrationsAnswer, CheckAnswer, CheckedDocument, StoredCalibrationDocument
-from advisor.profile import CollectiveResult, Profile, TestResult, Timing
+from advisor.profile import CollectiveResult, Profile, SuiteResult, Timing
 from advisor.quantity import Model
 from advisor.render.table import Column, Page, Writer
 from advisor.units import format_seconds, plain
@@ -67,7 +67,7 @@ def _profile(writer: Writer, profile: Profile) -> None:
         writer.bullets(profile.warnings, style="yellow")
 
 
-def _tests(writer: Writer, tests: Sequence[TestResult]) -> None:
+def _tests(writer: Writer, tests: Sequence[SuiteResult]) -> None:
     columns = [
         Column("Test", [test.test for test in tests], flexible=True),
         Column("Precision", [f"{test.precision} {test.memory_format}" for test in tests]),

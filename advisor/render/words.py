@@ -330,6 +330,9 @@ _FITTED_ON = {
 
 def fitted_on(estimate: EstimateDocument) -> str | None:
     """Return which published runs stand behind the times."""
+    calibration = estimate.calibration
+    if calibration is not None and calibration.weight == 1.0:
+        return f"the calibration of {calibration.relation} of {calibration.date}"
     return None if estimate.fitted_on is None else _FITTED_ON[estimate.fitted_on]
 
 

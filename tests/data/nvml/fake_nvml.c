@@ -3,7 +3,8 @@
  * It answers as an H200 does. The environment changes that; numbers of errors are those of nvml.h:
  *   FAKE_INIT=18         starting fails with this error
  *   FAKE_COUNT=2         number of GPUs (1)
- *   FAKE_HANDLE=15       finding a GPU fails with this error
+ *   FAKE_HANDLE=15       finding the first GPU fails with this error
+ *   FAKE_HANDLE_1=15     finding the others fails with this error
  *   FAKE_FIELDS=3        everything but name and UUID fails with this error
  *   FAKE_OLD=1           a driver without the functions and fields of the last years
  *   FAKE_SLICES=2        the GPU is divided into so many slices
@@ -59,7 +60,7 @@ int nvmlDeviceGetCount_v2(unsigned *count) { *count = (unsigned)setting("FAKE_CO
 int nvmlDeviceGetHandleByIndex_v2(unsigned index, Device **device) {
     gpus[index].index = (int)index;
     *device = &gpus[index];
-    return (int)setting("FAKE_HANDLE", SUCCESS);
+    return (int)setting(index ? "FAKE_HANDLE_1" : "FAKE_HANDLE", SUCCESS);
 }
 
 int nvmlDeviceGetName(const Device *device, char *text, unsigned size) {
@@ -147,7 +148,7 @@ int nvmlDeviceGetMigDeviceHandleByIndex(const Device *device, unsigned index, De
     return (long)index < setting("FAKE_SLICES", 0) ? SUCCESS : NOT_FOUND;
 }
 
-/* The board takes 100 W, and 600 W where it says so for this moment; the counter agrees with the latter. */
+/* Three powers that tell where a number came from: 100 W of the last second, 600 W of this moment, 500 W counted. */
 int nvmlDeviceGetPowerUsage(const Device *device, unsigned *milliwatt) { *milliwatt = 100000; return board(device); }
 
 typedef struct {
@@ -166,20 +167,13 @@ int nvmlDeviceGetFieldValues(const Device *device, int count, FieldValue *values
 }
 
 int nvmlDeviceGetTotalEnergyConsumption(const Device *device, unsigned long long *millijoule) {
-    *millijoule = (unsigned long long)(seconds() * 600000.0);
+    *millijoule = (unsigned long long)(seconds() * 500000.0);
     return setting("FAKE_OLD", 0) ? NOT_SUPPORTED : board(device);
-}
-
-typedef struct { unsigned version; int sensor, celsius; } Temperature;
-
-int nvmlDeviceGetTemperatureV(const Device *device, Temperature *temperature) {
-    temperature->celsius = 61;
-    return device->slice ? NOT_SUPPORTED : recent();
 }
 
 int nvmlDeviceGetTemperature(const Device *device, int sensor, unsigned *celsius) {
     (void)sensor;
-    *celsius = 59;
+    *celsius = 61;
     return board(device);
 }
 
