@@ -37,6 +37,10 @@ LEAST_SHARE = 0.2
 """A kernel that does its work in less than this part of the measured time says nothing about its pace."""
 
 
+WIDEST_SPREAD = 3.0
+"""Repeats that vary by more than this factor were disturbed: their median is that of the disturbance."""
+
+
 @dataclass(frozen=True, eq=False, slots=True)
 class Prediction:
     """What the constants predict of one test, in seconds.
@@ -199,7 +203,7 @@ class Reading:
         found: dict[SubjectKind, list[float]] = {}
         for result in self._results(profile, "step"):
             predicted = self.predicted(result, device, start)
-            if predicted is None or result.step is None:
+            if predicted is None or result.step is None or result.step.spread > WIDEST_SPREAD:
                 continue
             found.setdefault(self._kind(result), []).append(math.log(result.step.median_s / predicted.step_s))
         return found
@@ -322,13 +326,17 @@ def _kernel(result: SuiteResult, predicted: Prediction) -> float:
 
 
 def _phases(result: SuiteResult) -> dict[Phase, float]:
-    """Return the measured seconds by phase."""
+    """Return the measured seconds by phase; repeats that have nothing in common say nothing."""
     timings = {
         Phase.FORWARD: result.forward,
         Phase.BACKWARD: result.backward,
         Phase.OPTIMIZER: result.optimizer,
     }
-    return {phase: timing.median_s for phase, timing in timings.items() if timing is not None}
+    return {
+        phase: timing.median_s
+        for phase, timing in timings.items()
+        if timing is not None and timing.spread <= WIDEST_SPREAD
+    }
 
 
 def _dealt(observations: Sequence[_Observation], prior_tests: float) -> dict[str, float]:

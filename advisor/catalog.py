@@ -92,6 +92,8 @@ def name_index(devices: tuple[Device, ...]) -> NameIndex:
 def _files(folder: Path) -> tuple[Path, ...]:
     """Return the catalog files under a folder in the order of their names; a file stands for itself.
 
+    Its folder ``calibration`` holds profiles, which are no entries.
+
     Raises:
         InputError: there is no such folder.
     """
@@ -100,7 +102,8 @@ def _files(folder: Path) -> tuple[Path, ...]:
     if not folder.is_dir():
         raise InputError("no such folder", source=str(folder))
     found = (path for path in folder.rglob("*") if path.suffix.lower() in {".yaml", ".yml", ".json"})
-    return tuple(sorted((path for path in found if path.is_file()), key=lambda path: path.as_posix()))
+    entries = (path for path in found if path.is_file() and folder / "calibration" not in path.parents)
+    return tuple(sorted(entries, key=lambda path: path.as_posix()))
 
 
 def _entries(document: object, source: str) -> Iterable[tuple[str, dict[str, object]]]:

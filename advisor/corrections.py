@@ -16,6 +16,9 @@ from advisor.hardware import Device
 from advisor.profile import Profile
 from advisor.unlisted import unlisted_device, unlisted_id
 
+UNSETTLED_SHARE = 1 / 3
+"""Share of tests that do not settle from which the whole calibration is doubted."""
+
 DRIVER_VERSION = Path("/sys/module/nvidia/version")
 
 
@@ -143,17 +146,21 @@ def cautions(stored: StoredProfile, stale_days: int, today: datetime.date) -> li
     found = [f"when calibrated: {warning}" for warning in profile.warnings]
     if not profile.complete:
         found.append("the calibration was not finished")
-    unstable = [result.test for result in profile.tests if _unstable(result.model_dump())]
-    if len(unstable) > len(profile.tests) / 3:
-        found.append(
-            f"{len(unstable)} of {len(profile.tests)} tests did not settle: the machine was not quiet"
-        )
+    found += unsettled(profile)
     age = (today - datetime.date.fromisoformat(profile.date)).days
     if age > stale_days:
         found.append(f"the calibration is {age} days old; calibrate again")
     if stored.path.parent == own_folder():
         found += _other_software(profile)
     return found
+
+
+def unsettled(profile: Profile) -> list[str]:
+    """Return what to say of a profile many of whose tests did not settle."""
+    unstable = [result.test for result in profile.tests if _unstable(result.model_dump())]
+    if len(unstable) <= UNSETTLED_SHARE * len(profile.tests):
+        return []
+    return [f"{len(unstable)} of {len(profile.tests)} tests did not settle: the machine was not quiet"]
 
 
 def _unstable(result: Mapping[str, object]) -> bool:

@@ -52,6 +52,11 @@ def checkable(workload: Workload) -> None:
             "a check runs the torch that is installed", field="software.framework",
             value=workload.software.framework, accepted="pytorch",
         )  # fmt: skip
+    if workload.method == "qlora":
+        raise InputError(
+            "a check needs kernels for quantised weights, which torch does not have", field="method", value="qlora",
+            accepted="full, lora",
+        )  # fmt: skip
     if workload.master_weights == "copy":
         raise InputError(
             "a check has no trainer that keeps a second copy of the weights", field="master_weights", value="copy",

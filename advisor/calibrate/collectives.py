@@ -6,9 +6,11 @@ before it counts, because a rank that leaves a collective out leaves the others 
 
 from __future__ import annotations
 
+import atexit
 import datetime
 import os
 import re
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -18,7 +20,7 @@ import torch
 import torch.distributed as dist
 
 from advisor.calibrate.timing import LEAST_REPEATS, Watch, summary, watch_of
-from advisor.errors import ExternalError, InputError
+from advisor.errors import ExitCode, ExternalError, InputError
 from advisor.profile import Backend, CollectiveResult
 from advisor.units import GIB, MIB
 
@@ -177,7 +179,7 @@ def run_ranks(
         found = _Measurement(place, device, library, quick, report, limit_s).run(device_kind)
         dist.destroy_process_group()
     except RuntimeError as error:
-        # The group is left as it is: taking it down would wait for the rank that does not answer.
+        atexit.register(_leave)
         raise _lost(place, error) from error
     return found if place.rank == 0 else None
 
@@ -209,10 +211,24 @@ def _device(kind: Backend, place: Rank) -> torch.device:
     return device
 
 
+def _leave() -> None:
+    """End this process with what it has said, and nothing else.
+
+    Taking down a group that has lost a rank waits for that rank, and leaving it to the destructors of its threads
+    aborts the process now and then, so that its exit code would say nothing.
+    """
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(ExitCode.OUTSIDE_FAILED)
+
+
 def _lost(place: Rank, error: RuntimeError) -> ExternalError:
-    said = next((line.strip() for line in str(error).splitlines() if line.strip()), type(error).__name__)
+    # Gloo begins with a place in its source and NCCL ends with what the system said.
+    first = re.sub(r"^\[\S+\] ", "", str(error).strip().split("\n")[0])
+    last = re.search(r"Last error:\s*(.+)", str(error))
+    said = first.split(". ")[0][:200] + (f" ({last.group(1).strip()[:200]})" if last else "")
     return ExternalError(
-        f"rank {place.rank} of {place.world} has lost the others: {said[:300]}",
+        f"rank {place.rank} of {place.world} has lost the others: {said}",
         hint="the first rank that failed says why; every rank needs the same command, and NCCL_DEBUG=INFO tells more",
     )
 
@@ -267,7 +283,7 @@ class _Measurement:
         if self._agreed(float(work is not None and not self._supported(work))):
             self._note(team, operation, f"{self._library} does not have it in torch {torch.__version__}")
             return False
-        # The second run is the first that has its connections.
+        # The shorter of two: a pause of one rank must not decide how often all of them repeat.
         single_s = self._agreed(0.0 if work is None else min(self._repeat(work, 1) for _ in range(2)))
         if single_s > LONGEST_S:
             self._note(

@@ -69,6 +69,14 @@ def usable_cores() -> int | None:
     return min(cores, max(int(limit), 1))
 
 
+def other_load() -> float | None:
+    """Return how many cores were busy in the last minute, None where the operating system does not say."""
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return None
+
+
 def usable_memory_bytes() -> int | None:
     """Return the memory that this process may fill, None where the operating system does not say."""
     sizes = (_installed_bytes(), memory_limit_bytes(GROUPS, MY_GROUPS))

@@ -11,7 +11,7 @@ import torch
 from pydantic import TypeAdapter
 
 from advisor.calibrate.runnable import Runnable, RunPlan, runnable
-from advisor.calibrate.timing import phased, timed
+from advisor.calibrate.timing import Watch, launch_watch, phased, timed, watch_of
 from advisor.errors import AdvisorError, ExitCode
 from advisor.network import TorchModel
 from advisor.profile import SuiteResult, Timing, TransferResult
@@ -131,15 +131,11 @@ def _measured(
             torch.cuda.reset_peak_memory_stats(place)
         timings["step"] = timed(running.step, place, budget_s=budget_s)
     else:
-        # What starts kernels is the host, so its clock counts there; it must not wait for them.
-        clock = torch.device("cpu") if test.purpose == "launches" else place
-        timings |= _phase_times(running, clock, budget_s, test)
-        synchronise(place)
-    if test.inference:
-        running.eval_mode()
-        clock = torch.device("cpu") if test.purpose == "launches" else place
-        timings["inference"] = timed(running.inference, clock, budget_s=budget_s / 2)
-        synchronise(place)
+        watch = launch_watch(place) if test.purpose == "launches" else watch_of(place)
+        timings |= _phase_times(running, place, watch, budget_s, test)
+        if test.inference:
+            running.eval_mode()
+            timings["inference"] = timed(running.inference, place, budget_s=budget_s / 2, watch=watch)
         if test.purpose == "launches" and place.type == "cuda":
             timings["replayed"] = timed(_recorded(running), place, budget_s=budget_s / 2)
     peak = (
@@ -152,7 +148,7 @@ def _measured(
 
 
 def _phase_times(
-    running: Runnable, clock: torch.device, budget_s: float, test: SuiteTest
+    running: Runnable, place: torch.device, watch: Watch, budget_s: float, test: SuiteTest
 ) -> dict[str, Timing]:
     """Return the times of the phases that a test is about."""
     losses: list[torch.Tensor] = []
@@ -165,8 +161,9 @@ def _phase_times(
 
     found = phased(
         [("forward", forward), ("backward", backward), ("optimizer", running.optimizer_step)],
-        clock,
-        budget_s=budget_s,
+        place,
+        budget_s,
+        watch=watch,
     )
     if test.optimizer == "none":
         # Then the last phase only frees the gradients.

@@ -12,13 +12,14 @@ from advisor import __version__
 from advisor.calibrate.check import Run, check_answer, check_request, checkable
 from advisor.calibrate.collectives import run_ranks, under_torchrun
 from advisor.calibrate.found import FoundDevice, found_devices, obstacles, pick, runtime
-from advisor.calibrate.host import measured_host
+from advisor.calibrate.host import measured_host, other_load
 from advisor.calibrate.listener import Listener
 from advisor.calibrate.nvml import Nvml, Sampler, Unavailable, open_nvml
 from advisor.calibrate.planning import START_S, PlannedTest, budget_s, planned
 from advisor.calibrate.process import START_LIMIT_S, Ended, WorkerProcess
 from advisor.calibrate.suite_run import SuiteRun
 from advisor.calibration import keep, load_suite
+from advisor.corrections import unsettled
 from advisor.documents import CheckAnswer, EstimateDocument
 from advisor.errors import ExternalError, InputError, MissingExtraError
 from advisor.profile import MeasuredDevice, MeasuredSoftware, Profile, Timing
@@ -28,6 +29,9 @@ from advisor.workload import Workload
 from advisor.yaml_io import data_root
 
 NO_TORCH = 'pip install "gpu-advisor[torch]"'
+
+BUSY_CORES = 0.3
+"""Cores that others kept busy from which a processor is not calibrated silently."""
 
 CHECK_LIMIT_S = 600.0
 """A check that says nothing for this long hangs; a large model takes minutes to build and to warm up."""
@@ -145,7 +149,7 @@ class Session:
             date=datetime.date.today().isoformat(),
             mode="quick" if quick else "full",
             complete=measured.complete,
-            device=device.measured,
+            device=device.measured.model_copy(update=measured.link),
             software=machine.software(),
             host=measured_host(),
             sensors=measured.sensors,
@@ -155,6 +159,8 @@ class Session:
             warnings=tuple(measured.warnings),
         )
         self._keep(profile)
+        for caution in unsettled(profile):
+            self._listener.say(f"{caution}; calibrate again when nothing else runs")
         return Ran(profile, measured.interrupted)
 
     def _collectives(self, machine: Machine, device: FoundDevice, *, quick: bool) -> Ran:
@@ -190,6 +196,9 @@ class Session:
             f"{device.torch_name}: {found.name} ({entry}); {len(tests)} tests, about {about:.0f} s; "
             "no setting of the device is changed"
         )
+        busy = other_load() if found.kind == "cpu" else None
+        if busy is not None and busy > BUSY_CORES:
+            self._listener.say(f"the machine is not idle: {busy:.1f} cores were busy in the last minute")
         if found.kind == "gpu" and isinstance(machine.nvml, Unavailable):
             self._listener.say(f"no sensors: {machine.nvml.reason}")
 

@@ -33,9 +33,10 @@ class Measured:
     results: list[SuiteResult] = field(default_factory=list)
     transfers: list[TransferResult] = field(default_factory=list)
     warnings: list[str] = field(default_factory=list)
-    spans: list[tuple[float, float]] = field(default_factory=list)
     context_mib: float | None = None
     sensors: Sensors = field(default_factory=Sensors)
+    link: Mapping[str, int] = field(default_factory=dict)
+    """Generation and lanes of PCIe under load, as :class:`MeasuredDevice` names them; an idle link is slower."""
     interrupted: bool = False
     given_up: bool = False
 
@@ -89,7 +90,8 @@ class SuiteRun:
             finally:
                 self._listener.ended()
             if self._sensed is not None:
-                kept.sensors = sensors(sampler, before, kept.spans)
+                kept.sensors = sensors(sampler, before)
+                kept.link = _link(sampler)
             if sampler.lost is not None:
                 kept.warnings.append(f"the sensors stopped: {sampler.lost}")
         return kept
@@ -174,7 +176,6 @@ class SuiteRun:
                 raise Ended("the device cannot be used any more by this process", hung=False)
             return
         seen = sampler.window(event["from"], event["to"])
-        self._kept.spans.append((event["from"], event["to"]))
         result = SuiteResult.model_validate(event["result"])
         self._kept.results.append(
             result.model_copy(update={"power_w": seen.power_w, "clock_mhz": seen.clock_mhz})
@@ -185,6 +186,12 @@ class SuiteRun:
     def _note(self, text: str) -> None:
         self._kept.warnings.append(text[:500])
         self._listener.say(text)
+
+
+def _link(sampler: Sampler) -> dict[str, int]:
+    seen = sampler.under_load()
+    both = {"pcie_generation": seen.pcie_generations, "pcie_lanes": seen.pcie_lanes}
+    return {name: ends[1] for name, ends in both.items() if ends is not None}
 
 
 BUSY = 0.05

@@ -175,6 +175,15 @@ def watch_of(device: torch.device) -> Watch:
     return HostWatch() if device.type == "cpu" else WaitingWatch(_waiting(device))
 
 
+def launch_watch(device: torch.device) -> Watch:
+    """Return the watch that measures what the host takes to start work on a device, not the work.
+
+    Raises:
+        ValueError: there is none for this type of device.
+    """
+    return LaunchWatch(_waiting(device))
+
+
 def _waiting(device: torch.device) -> Callable[[], object]:
     match device.type:
         case "cuda":
@@ -239,7 +248,7 @@ def host_timed(
     """
     return timed(
         run, device, budget_s=budget_s, least_repeats=least_repeats, most_repeats=most_repeats,
-        watch=LaunchWatch(_waiting(device)),
+        watch=launch_watch(device),
     )  # fmt: skip
 
 

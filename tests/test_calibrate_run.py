@@ -1,0 +1,271 @@
+"""Measuring for real on the processor: the suite, its faults, the check of a workload, and what the user sees."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from advisor import calibration
+from advisor.calibrate import planning, suite_run
+from advisor.calibrate.planning import PlannedTest, planned
+from advisor.calibrate.process import Ended, WorkerProcess
+from advisor.calibrate.suite_run import Measured, SuiteRun
+from advisor.calibration import load_suite
+from advisor.cli import main
+from advisor.profile import MeasuredDevice
+from advisor.service import schema
+from advisor.suite import SuiteTest
+from advisor.yaml_io import data_root
+
+ROOT = Path(__file__).parents[1]
+FAULTY = ROOT / "tests" / "data" / "calibrate"
+CPU = MeasuredDevice(kind="cpu", backend="cpu", name="a processor", memory_mib=8192.0, units=2)
+
+
+class Notes:
+    """Keeps what is said."""
+
+    def __init__(self) -> None:
+        self.said: list[str] = []
+        self.steps: list[str] = []
+
+    def say(self, text: str) -> None:
+        self.said.append(text)
+
+    def begun(self, place: int, of: int, what: str) -> None:
+        self.steps.append(f"{place}/{of}")
+
+    def ended(self) -> None:
+        self.steps.append("end")
+
+
+def faulty(name: str, batch: int = 2) -> PlannedTest:
+    test = SuiteTest.model_validate(
+        {
+            "about": name, "batch": {"cpu": batch}, "precisions": {"cpu": ["fp32"]},
+            "model": {"torch": {"factory": f"faulty:{name}", "input": {"shape": [4]}, "loss": "mse"}},
+        }
+    )  # fmt: skip
+    return PlannedTest(name, test, "fp32", "nchw", batch)
+
+
+def run(*names: str, batch: int = 2) -> tuple[Measured, Notes]:
+    notes = Notes()
+    tests = [faulty(name, batch) for name in names]
+    return SuiteRun("cpu", tests, 0.05, None, None, notes).run(), notes
+
+
+@pytest.fixture
+def faults(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PYTHONPATH", str(FAULTY))
+
+
+def test_the_quick_suite_measures_every_test_of_the_processor():
+    tests = planned(load_suite(data_root()), CPU, quick=True)
+    notes = Notes()
+    measured = SuiteRun("cpu", tests, 0.05, None, None, notes).run()
+    assert [result.test for result in measured.results] == [test.name for test in tests]
+    assert measured.complete
+    assert not measured.warnings
+    assert notes.steps[-1] == "end"
+    for result, test in zip(measured.results, tests, strict=True):
+        names = {
+            "operators": ("forward", "backward"),
+            "launches": ("forward", "backward", "optimizer"),
+            "step": ("step",),
+        }
+        wanted = names[test.test.purpose]
+        if test.test.purpose == "operators" and test.test.optimizer != "none":
+            wanted = ("optimizer",)
+        assert all(getattr(result, name) is not None for name in wanted), result.test
+
+
+@pytest.mark.usefixtures("faults")
+def test_a_test_that_fails_is_noted_and_the_others_go_on():
+    measured, notes = run("refusing", "small")
+    assert [result.test for result in measured.results] == ["small"]
+    assert any("cannot be built" in warning for warning in measured.warnings)
+    assert any("cannot be built" in text for text in notes.said)
+    assert measured.complete
+
+
+@pytest.mark.usefixtures("faults")
+def test_a_test_that_runs_out_of_memory_is_measured_with_the_next_size_that_fits():
+    measured, notes = run("hungry", batch=16)
+    (result,) = measured.results
+    assert result.batch == 4
+    assert result.note == "memory ran out with 8 samples"
+    assert any("measured with 4" in text for text in notes.said)
+
+
+@pytest.mark.usefixtures("faults")
+def test_a_process_that_dies_costs_its_test_alone():
+    measured, _ = run("dying", "small")
+    assert [result.test for result in measured.results] == ["small"]
+    assert any("dying" in warning and "code 9" in warning for warning in measured.warnings)
+    assert measured.complete
+
+
+@pytest.mark.usefixtures("faults")
+def test_a_test_that_hangs_is_ended_and_the_others_go_on(monkeypatch):
+    monkeypatch.setattr(suite_run, "TEST_LIMIT_S", 2.0)
+    measured, _ = run("hanging", "small")
+    assert [result.test for result in measured.results] == ["small"]
+    assert any("did not answer" in warning for warning in measured.warnings)
+
+
+@pytest.mark.usefixtures("faults")
+def test_a_device_on_which_everything_dies_is_given_up():
+    measured, notes = run("dying", "dying", "dying", "small")
+    assert not measured.results
+    assert not measured.complete
+    assert any("given up" in text for text in notes.said)
+
+
+def test_a_request_to_a_process_that_has_ended_says_why(monkeypatch, tmp_path):
+    (tmp_path / "torch.py").write_text("raise SystemExit('no torch today')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    with WorkerProcess({"job": "devices"}) as worker, pytest.raises(Ended, match="no torch today"):
+        worker.event(60.0)
+
+
+def command(*arguments: str) -> int:
+    return int(main(["calibrate", *arguments]))
+
+
+def test_without_torch_the_extra_is_named(monkeypatch, tmp_path, capsys):
+    (tmp_path / "torch.py").write_text("raise ImportError('No module named torch')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path))
+    assert command("--device", "cpu") == 4
+    assert 'pip install "gpu-advisor[torch]"' in capsys.readouterr().err
+
+
+def test_without_a_gpu_the_reason_and_the_way_out_are_named(capsys):
+    assert command("--quick") == 3
+    error = capsys.readouterr().err
+    assert "no GPU found" in error
+    assert "--device cpu" in error
+
+
+def test_an_unknown_device_is_answered_with_those_that_are_there(capsys):
+    assert command("--device", "tpu:0") == 2
+    assert "cpu (" in capsys.readouterr().err
+
+
+def test_a_dry_run_says_what_would_be_measured_and_measures_nothing(capsys):
+    assert command("--device", "cpu", "--quick", "--dry-run") == 0
+    said = capsys.readouterr().err
+    assert "tests, about" in said
+    assert "step-network-small" in said
+    assert calibration.stored_profiles(())[0] == ()
+
+
+@pytest.fixture
+def brief(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Measure for a moment only: what is tested is that it works, not how well it measures."""
+    monkeypatch.setattr(planning, "QUICK_S", 0.5)
+    monkeypatch.setattr("advisor.calibrate.check.BUDGET_S", 0.5)
+
+
+@pytest.mark.usefixtures("brief")
+def test_calibrating_keeps_a_profile_that_estimates_and_checks_follow(capsys, tmp_path):
+    """The whole way of a user on a machine without a GPU."""
+    assert command("--device", "cpu", "--quick", "--json") == 0
+    shown = capsys.readouterr()
+    profile = json.loads(shown.out)
+    jsonschema.validate(profile, schema("calibration"))
+    (stored,), problems = calibration.stored_profiles(())
+    assert not problems
+    assert stored.profile.model_dump(mode="json") == profile
+    assert "estimates use it from now on" in shown.err
+    assert not any(word in stored.path.read_text().lower() for word in ("uuid", "serial", os.uname().nodename.lower()))
+
+    assert command("show", "--json") == 0
+    (row,) = json.loads(capsys.readouterr().out)["calibrations"]
+    assert row["used"] is True
+
+    workload = tmp_path / "small.yaml"
+    workload.write_text(
+        "model: {transformer: {layers: 2, hidden: 64, heads: 2, ffn: 256, vocab: 128, norm: layernorm}}\n"
+        "data: {sequence_length: 32}\nbatch: {global: 4, micro: 2}\n"
+    )
+    assert main(["estimate", str(workload), "--gpu", row["gpu"], "--json"]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["estimates"][0]["calibration"]["profile"] == stored.name
+    assert main(["estimate", str(workload), "--gpu", row["gpu"], "--no-calibration"]) == 2
+    capsys.readouterr()
+
+    assert command("--device", "cpu", "--check", str(workload), "--json") == 0
+    check = json.loads(capsys.readouterr().out)
+    jsonschema.validate(check, schema("check"))
+    (step,) = check["figures"]
+    assert step["what"] == "time of a step"
+    assert step["error"] == pytest.approx(step["predicted"]["value"] / step["measured"] - 1)
+    assert check["plan"]["gradient_accumulation"] == 2
+
+    assert command("--device", "cpu", "--check", str(workload)) == 0
+    assert "Predicted" in capsys.readouterr().out
+
+    # A second profile of the same day gets a name of its own; the first stays.
+    before = stored.path.read_bytes()
+    assert command("--device", "cpu", "--quick") == 0
+    assert "quick calibration" in capsys.readouterr().out
+    assert sorted(each.name for each in calibration.stored_profiles(())[0]) == [stored.name, f"{stored.name}-2"]
+    assert stored.path.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("options", "word"),
+    [
+        (("--sharding", "fsdp"), "one device"),
+        (("--set", "software.framework=mxnet"), "pytorch"),
+        (("--set", "master_weights=copy"), "master_weights"),
+        (("--method", "qlora"), "method"),
+    ],
+)
+def test_a_check_refuses_what_one_process_cannot_run(options, word, capsys, tmp_path):
+    assert command("--device", "cpu", "--check", "gpt2", *options) in (2, 3)
+    assert word in capsys.readouterr().err
+
+
+def test_a_check_on_a_device_without_estimates_says_to_calibrate_first(capsys):
+    assert command("--device", "cpu", "--check", "gpt2") == 3
+    assert "calibrate" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="sends SIGINT")
+def test_an_interrupt_keeps_what_was_measured(tmp_path):
+    environment = os.environ | {"GPU_ADVISOR_DATA": str(tmp_path), "PYTHONPATH": str(ROOT)}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "advisor", "calibrate", "--device", "cpu"],
+        stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment, cwd=tmp_path,
+    )  # fmt: skip
+    assert process.stderr is not None
+    for line in process.stderr:
+        if line.startswith("[3/"):
+            break
+    process.send_signal(signal.SIGINT)
+    out, error = process.communicate(timeout=60)
+    assert process.returncode == 130, error
+    (path,) = (tmp_path / "calibration").glob("*.yaml")
+    profile = calibration.read_profile(path)
+    assert not profile.complete
+    assert 1 <= len(profile.tests) <= 3
+    assert "interrupted after" in profile.warnings[0]
+    assert "Traceback" not in error + out
+    deadline = time.monotonic() + 10
+    while _workers() and time.monotonic() < deadline:
+        time.sleep(0.1)
+
+
+def _workers() -> list[str]:
+    listed = subprocess.run(["ps", "-eo", "ppid,args"], capture_output=True, text=True, check=True).stdout
+    return [line for line in listed.splitlines() if line.split()[0] == "1" and "advisor.calibrate.worker" in line]
