@@ -121,7 +121,7 @@ def _calibrated(
     variance that a factor of the device explains, as far as it counts there: what a measurement of a variable leaves of
     another one that correlates with it by ``weight`` is ``1 - weight ** 2`` of its variance.
     """
-    if calibration is None:
+    if calibration is None or not calibration.pace:
         return shipped
     if calibration.weight == 1.0 and count == 1:
         return calibration.spread.get(kind, constants.spread)
@@ -445,6 +445,8 @@ def _assumptions(problem: Problem, candidate: Candidate, constants: Constants) -
 def _said_of(calibration: DeviceCalibration) -> str:
     """Return in words which calibration counts, and how far."""
     profile = f"profile {calibration.profile}, {calibration.measured}, {calibration.date}"
+    if not calibration.pace:
+        return f"links between GPUs as measured ({profile})"
     if calibration.weight == 1.0:
         return f"calibrated on {calibration.relation} ({profile})"
     return (

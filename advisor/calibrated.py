@@ -19,13 +19,23 @@ from advisor.describe.network_table import describe_network
 from advisor.describe.subject import NetworkSubject, Subject, TransformerSubject
 from advisor.describe.variant import Variant
 from advisor.estimation.interval import combined
+from advisor.estimation.network import links
 from advisor.estimation.time import row_times
-from advisor.execution import Constants, DeviceCalibration, StartFactors, SubjectKind, pace_key
+from advisor.execution import (
+    NOT_CALIBRATED,
+    Constants,
+    DeviceCalibration,
+    MeasuredLink,
+    StartFactors,
+    SubjectKind,
+    pace_key,
+)
 from advisor.hardware import Device
+from advisor.link_fit import MeasuredLinks, fitted_links
 from advisor.network import NetworkTable
 from advisor.operators import Kind, OperatorTable, Phase
-from advisor.plan import Search, is_compact
-from advisor.problem import Problem, problem_of, teams
+from advisor.plan import Search
+from advisor.problem import problem_of, teams
 from advisor.profile import Profile, SuiteResult
 from advisor.suite import Suite, SuiteTest
 from advisor.workload import Batch, Data, Precision, Workload
@@ -49,15 +59,17 @@ class Prediction:
         kernels: of the work of kernels, by pace and by phase.
         starting: of what kernels take beside their work, by phase.
         host: of the host, by phase.
-        step_s: a whole training step.
         synchronous: whether the host runs the kernels itself.
     """
 
     kernels: Mapping[Phase, Mapping[str, float]]
     starting: Mapping[Phase, float]
     host: Mapping[Phase, float]
-    step_s: float
     synchronous: bool
+
+
+_Base = tuple[SuiteResult, SuiteTest, Prediction]
+"""A test that was run, and what the shipped constants predict of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,8 +119,18 @@ class Reading:
             warnings=tuple(warnings),
             **self._power(profile),
         )
-        hosted = start.model_copy(update={"starting": self._starting(profile, device, start)})
-        paced = hosted.model_copy(update={"pace": self._paces(profile, device, hosted)})
+        bases = [
+            (result, test, self._base(result, test, device))
+            for result in profile.tests
+            if (test := self.suite.tests.get(result.test)) is not None and test.purpose != "step"
+        ]
+        starting: dict[SubjectKind, StartFactors] = {}
+        pace: dict[str, float] = {}
+        # What kernels take beside their work is known better once their work is, and the other way round.
+        for _ in range(2):
+            starting = self._starting(bases, pace)
+            pace = self._paces(bases, starting)
+        paced = start.model_copy(update={"starting": starting, "pace": pace})
         steps = self._steps(profile, device, paced)
         return paced.model_copy(
             update={
@@ -117,17 +139,41 @@ class Reading:
             }
         )
 
-    def predicted(
-        self, result: SuiteResult, device: Device, calibration: DeviceCalibration
-    ) -> Prediction | None:
-        """Return the prediction for a test under a calibration; None where the suite has no such test any more."""
-        test = self.suite.tests.get(result.test)
-        if test is None:
-            return None
+    def links(self, profile: Profile, device: Device) -> dict[str, MeasuredLink | None]:
+        """Return what measured collectives say of the links of a device, as fields of its calibration."""
+        shipped = links([device], self.constants.network)
+        found = fitted_links(
+            profile.collectives, switched=bool(shipped.switched[0]), domain=int(shipped.domain[0])
+        )
+        return {"inside": _link(found.inside), "between": _link(found.between)}
+
+    def predicted_step_s(self, result: SuiteResult, device: Device, calibration: DeviceCalibration) -> float:
+        """Return the seconds of a whole training step under a calibration.
+
+        Args:
+            result: which test, and how it was run.
+            device: where.
+            calibration: of the device.
+        """
+        search, _ = self._search(result, self.suite.tests[result.test], device, calibration)
+        return float(search.best(1).step_s[0])
+
+    def prediction(self, result: SuiteResult, device: Device, calibration: DeviceCalibration) -> Prediction:
+        """Return what is predicted of one test by kernels, under a calibration."""
+        search, constants = self._search(result, self.suite.tests[result.test], device, calibration)
+        return _prediction(search, constants, result.precision)
+
+    def _base(self, result: SuiteResult, test: SuiteTest, device: Device) -> Prediction:
+        search, constants = self._search(result, test, device, NOT_CALIBRATED)
+        return _prediction(search, constants, result.precision)
+
+    def _search(
+        self, result: SuiteResult, test: SuiteTest, device: Device, calibration: DeviceCalibration
+    ) -> tuple[Search, Constants]:
         constants = self.constants.model_copy(update={"calibrations": {device.id: calibration}})
         problem = problem_of(workload_of(test, result), self._subject(result.test, test))
         (team,) = teams(problem, [device], constants)
-        return _prediction(problem, team.search, constants)
+        return team.search, constants
 
     def rates_tflops(self, profile: Profile) -> dict[Precision, float]:
         """Return the best measured rate of large products by precision, in TFLOP/s."""
@@ -168,32 +214,33 @@ class Reading:
             if test is not None and test.purpose == purpose:
                 yield result
 
-    def _starting(
-        self, profile: Profile, device: Device, start: DeviceCalibration
-    ) -> dict[SubjectKind, StartFactors]:
+    def _starting(self, bases: Sequence[_Base], pace: Mapping[str, float]) -> dict[SubjectKind, StartFactors]:
         """Return the factors on starting kernels, by what is run."""
-        found: dict[SubjectKind, StartFactors] = {}
-        for result in self._results(profile, "launches"):
-            predicted = self.predicted(result, device, start)
-            if predicted is not None:
-                found[self._kind(result)] = _start_factors(result, predicted)
-        return found
+        return {
+            self._kind(result): _start_factors(result, base, pace)
+            for result, test, base in bases
+            if test.purpose == "launches"
+        }
 
     def _kind(self, result: SuiteResult) -> SubjectKind:
         return self._subject(result.test, self.suite.tests[result.test]).evidence_kind
 
-    def _paces(self, profile: Profile, device: Device, start: DeviceCalibration) -> dict[str, float]:
+    def _paces(
+        self, bases: Sequence[_Base], starting: Mapping[SubjectKind, StartFactors]
+    ) -> dict[str, float]:
         """Return the factors on the time of kernels by pace."""
         observations: list[_Observation] = []
-        for result in self._results(profile, "operators"):
-            predicted = self.predicted(result, device, start)
-            if predicted is None:
+        for result, test, base in bases:
+            if test.purpose != "operators":
                 continue
+            starts = starting.get(self._kind(result)) or next(iter(starting.values()), StartFactors())
             for phase, measured_s in _phases(result).items():
-                kernels = predicted.kernels[phase]
-                beside = predicted.starting[phase] + (predicted.host[phase] if predicted.synchronous else 0.0)
-                if sum(kernels.values()) and measured_s - beside > LEAST_SHARE * measured_s:
-                    observations.append(_Observation(measured_s - beside, kernels))
+                beside = base.starting[phase] * starts.kernel
+                if base.synchronous:
+                    beside += base.host[phase] * getattr(starts, phase.name.lower())
+                left = measured_s - beside
+                if base.kernels[phase] and left > LEAST_SHARE * measured_s:
+                    observations.append(_Observation(left, base.kernels[phase]))
         return _dealt(observations, self.constants.calibration.prior_tests)
 
     def _steps(
@@ -202,10 +249,10 @@ class Reading:
         """Return the logarithms of measured over predicted whole steps, by what is run."""
         found: dict[SubjectKind, list[float]] = {}
         for result in self._results(profile, "step"):
-            predicted = self.predicted(result, device, start)
-            if predicted is None or result.step is None or result.step.spread > WIDEST_SPREAD:
+            if result.step is None or result.step.spread > WIDEST_SPREAD:
                 continue
-            found.setdefault(self._kind(result), []).append(math.log(result.step.median_s / predicted.step_s))
+            predicted_s = self.predicted_step_s(result, device, start)
+            found.setdefault(self._kind(result), []).append(math.log(result.step.median_s / predicted_s))
         return found
 
     def _spread(self, logs: Sequence[float]) -> float:
@@ -239,6 +286,14 @@ STREAMS = ("copy", "layer-norm", "activation", "batch-norm")
 """Tests whose draw stands for matrix products, and for kernels that stream memory."""
 
 
+def _link(found: MeasuredLinks | None) -> MeasuredLink | None:
+    if found is None:
+        return None
+    return MeasuredLink(
+        bandwidth_gb_s=found.bandwidth_gb_s, latency_us=max(found.latency_us, 0.0), gpus=found.ranks
+    )
+
+
 def workload_of(test: SuiteTest, result: SuiteResult) -> Workload:
     """Return a test as a workload."""
     return Workload(
@@ -255,9 +310,9 @@ def workload_of(test: SuiteTest, result: SuiteResult) -> Workload:
     )
 
 
-def _prediction(problem: Problem, search: Search, constants: Constants) -> Prediction:
-    (layout,) = search.best(1).layouts
-    table = search.group.describe(layout.tensor, is_compact(layout)).table
+def _prediction(search: Search, constants: Constants, precision: Precision) -> Prediction:
+    """Return the seconds of the one plan of a search, by kernels and by phase."""
+    table = search.group.describe(1, False).table
     rates, software = search.group.rates, search.group.software
     seconds = row_times(table, rates, search.micro, constants.kernel, software)[:, 0, 0]
     launches = table.repeat * (table.launches + table.launches_per_sample * search.micro[0])
@@ -269,8 +324,6 @@ def _prediction(problem: Problem, search: Search, constants: Constants) -> Predi
     }
     kernels: dict[Phase, dict[str, float]] = {phase: {} for phase in Phase}
     beside, host = dict.fromkeys(Phase, 0.0), dict.fromkeys(Phase, 0.0)
-    precision = problem.workload.precision
-    assert precision != "auto"
     for place in range(len(table)):
         phase = Phase(int(table.phase[place]))
         key = pace_key(
@@ -286,43 +339,42 @@ def _prediction(problem: Problem, search: Search, constants: Constants) -> Predi
         kernels=kernels,
         starting=beside,
         host=host,
-        step_s=float(search.best(1).step_s[0]),
         synchronous=bool(rates.overlap_exponent[0] == 1.0),
     )
 
 
-def _work(predicted: Prediction, phase: Phase) -> float:
-    return sum(predicted.kernels[phase].values())
+def _work(predicted: Prediction, phase: Phase, pace: Mapping[str, float]) -> float:
+    return sum(seconds * pace.get(name, 1.0) for name, seconds in predicted.kernels[phase].items())
 
 
-def _start_factors(result: SuiteResult, predicted: Prediction) -> StartFactors:
-    """Return the factors on starting kernels that one test shows."""
-    kernel = _kernel(result, predicted)
+def _start_factors(result: SuiteResult, base: Prediction, pace: Mapping[str, float]) -> StartFactors:
+    """Return the factors on starting kernels that one test shows, where the work of kernels is known by pace."""
+    kernel = _kernel(result, base, pace)
     hosts: dict[str, float] = {}
     for phase, measured_s in _phases(result).items():
-        if not predicted.host[phase]:
+        if not base.host[phase]:
             continue
         # A processor's own kernels wait in the same queue: the measured time holds both.
-        spent = _work(predicted, phase) + predicted.starting[phase] * kernel if predicted.synchronous else 0.0
-        hosts[phase.name.lower()] = max(measured_s - spent, LEAST_SHARE * measured_s) / predicted.host[phase]
+        spent = _work(base, phase, pace) + base.starting[phase] * kernel if base.synchronous else 0.0
+        hosts[phase.name.lower()] = max(measured_s - spent, LEAST_SHARE * measured_s) / base.host[phase]
     return StartFactors(kernel=kernel, **hosts)
 
 
-def _kernel(result: SuiteResult, predicted: Prediction) -> float:
+def _kernel(result: SuiteResult, base: Prediction, pace: Mapping[str, float]) -> float:
     """Return the factor on what a kernel takes beside its work, 1 where the test does not say.
 
     A GPU replays kernels without their launches. A processor starts its kernels itself, so that only their sum with the
     launches is seen: half of the least of it counts as the kernels'.
     """
-    if predicted.synchronous:
-        starting = predicted.starting
+    starting = base.starting
+    if base.synchronous:
         least = [seconds / starting[phase] for phase, seconds in _phases(result).items() if starting[phase]]
         return min(0.5 * min(least), 1.0) if least else 1.0
-    if result.replayed is None or not predicted.starting[Phase.FORWARD]:
+    if result.replayed is None or not starting[Phase.FORWARD]:
         return 1.0
     replayed_s = result.replayed.median_s
-    left = max(replayed_s - _work(predicted, Phase.FORWARD), LEAST_SHARE * replayed_s)
-    return left / predicted.starting[Phase.FORWARD]
+    left = max(replayed_s - _work(base, Phase.FORWARD, pace), LEAST_SHARE * replayed_s)
+    return left / starting[Phase.FORWARD]
 
 
 def _phases(result: SuiteResult) -> dict[Phase, float]:
@@ -378,7 +430,7 @@ def spread_to_relatives(
         near = [
             (*how, calibrations[name])
             for name, other in measured.items()
-            if (how := weight(other, device)) is not None and how[0] > 0
+            if calibrations[name].pace and (how := weight(other, device)) is not None and how[0] > 0
         ]
         if near:
             power, relation, calibration = max(near, key=lambda each: (each[0], each[2].date))

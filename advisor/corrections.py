@@ -11,7 +11,7 @@ from pathlib import Path
 from advisor.calibrated import Reading, spread_to_relatives
 from advisor.calibration import StoredProfile, load_suite, load_tables, own_folder, stored_profiles
 from advisor.estimation.devices import constants_of
-from advisor.execution import Constants, DeviceCalibration
+from advisor.execution import NOT_CALIBRATED, Constants, DeviceCalibration
 from advisor.hardware import Device
 from advisor.profile import Profile
 from advisor.unlisted import unlisted_device, unlisted_id
@@ -59,7 +59,7 @@ def corrected(
     unlisted: list[Device] = []
     calibrations: dict[str, DeviceCalibration] = {}
     counting: dict[str, str] = {}
-    for each in _newest(stored):
+    for each in _newest([other for other in stored if other.profile.tests]):
         device = _device_of(each, reading, known)
         if device is None:
             messages.append(f"calibration {each.name} left out: {_unusable(each.profile)}")
@@ -69,6 +69,16 @@ def corrected(
         found = reading.calibration(each, device, cautions(each, constants.calibration.stale_days, today))
         calibrations[device.id] = found
         counting[each.name] = device.id
+    for each in _newest([other for other in stored if other.profile.collectives]):
+        name = each.profile.device.gpu
+        if name is None or name not in known:
+            messages.append(
+                f"calibration {each.name} left out: it measured links of a device without an entry"
+            )
+            continue
+        before = calibrations.get(name) or _links_alone(each)
+        calibrations[name] = before.model_copy(update=reading.links(each.profile, known[name]))
+        counting[each.name] = name
     # A device that the catalog does not have is measured against itself: its factors say nothing about others.
     listed = {name: calibration for name, calibration in calibrations.items() if name in known}
     everything = calibrations | spread_to_relatives(
@@ -84,17 +94,24 @@ def corrected(
 
 
 def _newest(stored: Sequence[StoredProfile]) -> list[StoredProfile]:
-    """Return the newest profile with tests of each device; of one day the full one, and the user's own, count."""
+    """Return the newest profile of each device; of one day the full one, and the user's own, count."""
     found: dict[str, StoredProfile] = {}
     for each in stored:
         profile = each.profile
-        if not profile.tests:
-            continue
         key = profile.device.gpu or unlisted_id(profile)
         old = found.get(key)
         if old is None or _rank(each.profile) >= _rank(old.profile):
             found[key] = each
     return list(found.values())
+
+
+def _links_alone(stored: StoredProfile) -> DeviceCalibration:
+    """Return the calibration of a device of which links alone were measured."""
+    profile = stored.profile
+    return NOT_CALIBRATED.model_copy(
+        update={"profile": stored.name, "date": profile.date, "measured": profile.device.name,
+                "torch": profile.software.torch}
+    )  # fmt: skip
 
 
 def _rank(profile: Profile) -> tuple[str, bool, bool]:

@@ -431,6 +431,15 @@ class StartFactors(Model):
     optimizer: float = Field(default=1.0, gt=0)
 
 
+class MeasuredLink(Model):
+    """What one GPU's links were measured to carry in collectives."""
+
+    bandwidth_gb_s: float = Field(gt=0)
+    """One way, where :attr:`gpus` GPUs take part."""
+    latency_us: float = Field(ge=0)
+    gpus: int = Field(ge=2)
+
+
 class DeviceCalibration(Model):
     """What a calibration says of one device: factors on what the shipped constants predict for it.
 
@@ -460,6 +469,9 @@ class DeviceCalibration(Model):
     matrix_w: float | None = Field(default=None, gt=0)
     memory_w: float | None = Field(default=None, gt=0)
     """Draw when idle, under products, and under kernels that stream memory."""
+    inside: MeasuredLink | None = None
+    between: MeasuredLink | None = None
+    """Links within a node and between nodes."""
     spread: Mapping[SubjectKind, Annotated[float, Field(ge=1)]] = {}
     """Multiplicative 80 % spread of times on one device that takes the place of the shipped one."""
     warnings: tuple[str, ...] = ()

@@ -136,8 +136,8 @@ def _links(
     return Links(
         inside=np.array([inside]),
         between=np.array([between]),
-        latency_s=latency_s,
-        node_latency_s=latency_s,
+        latency_s=np.array([latency_s]),
+        node_latency_s=np.array([latency_s]),
         switched=np.array([switched]),
         bridged=np.zeros(1),
         domain=np.array([domain]),

@@ -237,7 +237,7 @@ def _group(
         decode = _decoder(problem, compute_bytes, constants)
     return Group(
         rates=device_rates(devices, precisions, constants, problem.subject.evidence_kind),
-        links=links(devices, constants.network),
+        links=links(devices, constants.network, constants.calibrations),
         available=available - context,
         software=software_speed(problem, constants.software, half=compute_bytes < 4),
         describe=describe,

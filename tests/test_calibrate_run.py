@@ -186,7 +186,9 @@ def test_calibrating_keeps_a_profile_that_estimates_and_checks_follow(capsys, tm
     assert not problems
     assert stored.profile.model_dump(mode="json") == profile
     assert "estimates use it from now on" in shown.err
-    assert not any(word in stored.path.read_text().lower() for word in ("uuid", "serial", os.uname().nodename.lower()))
+    assert not any(
+        word in stored.path.read_text().lower() for word in ("uuid", "serial", os.uname().nodename.lower())
+    )
 
     assert command("show", "--json") == 0
     (row,) = json.loads(capsys.readouterr().out)["calibrations"]
@@ -218,7 +220,10 @@ def test_calibrating_keeps_a_profile_that_estimates_and_checks_follow(capsys, tm
     before = stored.path.read_bytes()
     assert command("--device", "cpu", "--quick") == 0
     assert "quick calibration" in capsys.readouterr().out
-    assert sorted(each.name for each in calibration.stored_profiles(())[0]) == [stored.name, f"{stored.name}-2"]
+    assert sorted(each.name for each in calibration.stored_profiles(())[0]) == [
+        stored.name,
+        f"{stored.name}-2",
+    ]
     assert stored.path.read_bytes() == before
 
 
@@ -268,4 +273,6 @@ def test_an_interrupt_keeps_what_was_measured(tmp_path):
 
 def _workers() -> list[str]:
     listed = subprocess.run(["ps", "-eo", "ppid,args"], capture_output=True, text=True, check=True).stdout
-    return [line for line in listed.splitlines() if line.split()[0] == "1" and "advisor.calibrate.worker" in line]
+    return [
+        line for line in listed.splitlines() if line.split()[0] == "1" and "advisor.calibrate.worker" in line
+    ]

@@ -23,6 +23,7 @@ from advisor.hardware import Device
 from advisor.operators import Phase
 from advisor.problem import problem_of, teams
 from advisor.profile import (
+    CollectiveResult,
     MeasuredDevice,
     MeasuredHost,
     MeasuredSoftware,
@@ -57,11 +58,11 @@ def as_predicted(device: Device, truth: DeviceCalibration, **extra: Any) -> Prof
             continue
         for precision in test.precisions[device.kind]:
             asked = SuiteResult(test=name, precision=precision, batch=test.batch[device.kind])
-            found = reading().predicted(asked, device, truth)
-            assert found is not None
             if test.purpose == "step":
-                results.append(asked.model_copy(update={"step": took(found.step_s)}))
+                step_s = reading().predicted_step_s(asked, device, truth)
+                results.append(asked.model_copy(update={"step": took(step_s)}))
                 continue
+            found = reading().prediction(asked, device, truth)
             times = {
                 phase: sum(found.kernels[phase].values())
                 + found.starting[phase]
@@ -339,3 +340,29 @@ def test_a_profile_that_is_too_little_for_an_unlisted_card_is_reported_and_left_
     keep(profile, "poor")
     answer = open_advisor().estimate(Workload.model_validate({"model": {"name": "gpt2"}}), gpus=["rtx-4090"])
     assert any("poor left out" in message for message in answer.warnings)
+
+
+def test_measured_links_take_the_place_of_assumed_ones_and_say_nothing_of_one_gpu():
+    device = DEVICES["rtx-4090"]
+    fields = {"checkpointing": "none", "batch": {"global": 32, "micro": 4}, "sharding": "ddp"}
+    workload = Workload.model_validate({"model": {"name": "gpt2-medium"}, **fields})
+    before = open_advisor().estimate(workload, gpus=[device.id], count=4).estimates[0]
+    alone = estimate(open_advisor(), "gpt2", device.id)
+    slow = [
+        CollectiveResult(
+            operation="all-reduce", ranks=4, nodes=1, library="nccl", size_bytes=size,
+            timing=took(50e-6 + 2 * size * 0.75 / 1e9),
+        )
+        for size in (2**20, 2**24, 2**28)
+    ]  # fmt: skip
+    profile = as_predicted(device, NOT_CALIBRATED)
+    keep(profile.model_copy(update={"tests": (), "collectives": tuple(slow), "mode": "collectives"}), "links")
+    after = open_advisor().estimate(workload, gpus=[device.id], count=4).estimates[0]
+    assert before.step_time_s is not None
+    assert after.step_time_s is not None
+    # 355 million gradients of 4 bytes at 1 GB/s, twice three quarters of them.
+    assert after.step_time_s.value > before.step_time_s.value + 1.0
+    assert after.calibration is not None
+    assert after.calibration.profile == "links"
+    assert estimate(open_advisor(), "gpt2", device.id).step_time_s == alone.step_time_s
+    assert any("links between GPUs as measured" in text for text in after.assumptions)

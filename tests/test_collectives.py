@@ -198,8 +198,8 @@ def links(
     inside: float, between: float, latency_us: float, node_latency_us: float, switched: bool, domain: int = 8
 ) -> Links:
     return Links(
-        inside=np.array([inside * 1e9]), between=np.array([between * 1e9]), latency_s=latency_us * 1e-6,
-        node_latency_s=node_latency_us * 1e-6, switched=np.array([switched]), bridged=np.zeros(1),
+        inside=np.array([inside * 1e9]), between=np.array([between * 1e9]), latency_s=np.array([latency_us * 1e-6]),
+        node_latency_s=np.array([node_latency_us * 1e-6]), switched=np.array([switched]), bridged=np.zeros(1),
         domain=np.array([domain]),
     )  # fmt: skip
 

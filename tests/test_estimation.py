@@ -33,9 +33,9 @@ from advisor.estimation.devices import (
 from advisor.estimation.interval import combined
 from advisor.estimation.memory import Precisions, inference_memory, memory_interval, training_memory
 from advisor.estimation.network import gather_time, links
-from advisor.estimation.power import average_power_w
+from advisor.estimation.power import average_power_w, draw_of
 from advisor.estimation.time import SoftwareSpeed, row_times, step_times
-from advisor.execution import CHECKPOINTING, Constants, Layout
+from advisor.execution import CHECKPOINTING, NOT_CALIBRATED, Constants, Layout
 from advisor.hardware import Device
 from advisor.operators import Affine, Kind, Operator, OperatorTable, Phase
 from advisor.plan import BURDENS, NEARLY_AS_FAST, SPLIT_BURDEN, Choices, Search
@@ -677,9 +677,10 @@ def test_spreads_combine_as_independent_errors() -> None:
 @given(matrix=st.floats(0, 1), busy=st.floats(0, 1))
 def test_power_lies_between_idle_and_rated(matrix: float, busy: float) -> None:
     power = constants().power
-    watts = average_power_w(400.0, matrix, busy, power)
+    draw = draw_of(400.0, NOT_CALIBRATED, power)
+    watts = average_power_w(draw, matrix, busy)
     assert power.idle * 400 - 1e-9 <= watts <= 400 * max(1.0, power.matrix_bound) + 1e-9
-    assert average_power_w(400.0, matrix, 0.0, power) == pytest.approx(power.idle * 400)
+    assert average_power_w(draw, matrix, 0.0) == pytest.approx(power.idle * 400)
 
 
 TRAINING = [

@@ -6,26 +6,26 @@ a gather or scatter half of that. Cards on PCIe share the host's root complex, s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, fields
 
 import numpy as np
 
-from advisor.execution import NetworkConstants
+from advisor.execution import NOT_CALIBRATED, DeviceCalibration, NetworkConstants
 from advisor.hardware import Device
-from advisor.operators import Floats
+from advisor.operators import Floats, Integers
 
 GPUS_PER_NODE = 8
 
 
 @dataclass(frozen=True, eq=False, slots=True)
 class Links:
-    """One-way bandwidth of one GPU in bytes per second within a node and between nodes, shape [G], and latencies."""
+    """One-way bandwidth of one GPU in bytes per second within a node and between nodes, and latencies; shape [G]."""
 
     inside: Floats
     between: Floats
-    latency_s: float
-    node_latency_s: float
+    latency_s: Floats
+    node_latency_s: Floats
     switched: np.ndarray
     """True where each GPU of a node keeps its bandwidth whatever the others do (NVLink, Infinity Fabric)."""
     bridged: Floats
@@ -35,25 +35,56 @@ class Links:
 
     def lifted(self, axes: int) -> Links:
         """Return arrays of shape [G, 1, ...] with that many further axes, to broadcast with other quantities."""
-        shape = (-1, *[1] * axes)
-        arrays = {
-            name: getattr(self, name).reshape(shape)
-            for name in ("inside", "between", "switched", "bridged", "domain")
-        }
-        return replace(self, **arrays)
+        return Links(*(getattr(self, each.name).reshape(-1, *[1] * axes) for each in fields(Links)))
+
+    def at(self, index: Integers) -> Links:
+        """Return the links of the devices at ``index``, in its order."""
+        return Links(*(getattr(self, each.name)[index] for each in fields(Links)))
 
 
-def links(devices: Sequence[Device], constants: NetworkConstants) -> Links:
-    """Return the links of each device. Consumer cards without NVLink stage through the host's memory."""
-    rows = [_inside(device, constants) for device in devices]
-    return Links(
-        inside=np.array([row[0] for row in rows]),
-        between=np.array([_between(device, constants) for device in devices]),
-        latency_s=constants.latency_us * 1e-6,
-        node_latency_s=constants.node_latency_us * 1e-6,
-        switched=np.array([row[1] for row in rows], dtype=bool),
-        bridged=np.array([row[2] for row in rows]),
-        domain=np.array([device.links.nvlink_domain for device in devices]),
+def links(
+    devices: Sequence[Device],
+    constants: NetworkConstants,
+    calibrations: Mapping[str, DeviceCalibration] | None = None,
+) -> Links:
+    """Return the links of each device: as calibrated by its id, else by the constants.
+
+    Consumer cards without NVLink stage through the host's memory.
+    """
+    known = calibrations or {}
+    rows = [_row(device, constants, known.get(device.id, NOT_CALIBRATED)) for device in devices]
+    columns = zip(*rows, strict=True)
+    names = (each.name for each in fields(Links))
+    arrays = {name: np.array(column) for name, column in zip(names, columns, strict=True)}
+    return Links(**arrays)
+
+
+def _row(
+    device: Device, constants: NetworkConstants, measured: DeviceCalibration
+) -> tuple[float | bool, ...]:
+    """Return the fields of :class:`Links` of one device."""
+    inside, switched, bridged = _inside(device, constants)
+    latency_us, between, node_latency_us = (
+        constants.latency_us,
+        _between(device, constants),
+        constants.node_latency_us,
+    )
+    if measured.inside is not None:
+        # Two cards that a bridge joins say nothing about more of them, which have none.
+        pair = measured.inside.gpus == 2 and bridged > 0
+        bandwidth = measured.inside.bandwidth_gb_s * 1e9
+        inside, bridged = (inside, bandwidth) if pair else (bandwidth, 0.0)
+        latency_us = measured.inside.latency_us
+    if measured.between is not None:
+        between, node_latency_us = measured.between.bandwidth_gb_s * 1e9, measured.between.latency_us
+    return (
+        inside,
+        between,
+        latency_us * 1e-6,
+        node_latency_us * 1e-6,
+        switched,
+        bridged,
+        device.links.nvlink_domain,
     )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 
 from advisor.estimation.devices import device_rates
-from advisor.estimation.network import Links, links
+from advisor.estimation.network import links
 from advisor.estimation.step import StepParts, Traffic, traffic_seconds, training_step_s, training_traffic
 from advisor.estimation.time import Loads, SoftwareSpeed, aged, loads, row_seconds
 from advisor.execution import Constants
@@ -171,13 +171,6 @@ def _traffic(parts: Sequence[Traffic], levels: Sequence[int]) -> Traffic:
     )
 
 
-def _links_of(link: Links, index: Integers) -> Links:
-    arrays = {
-        name: getattr(link, name)[index] for name in ("inside", "between", "switched", "bridged", "domain")
-    }
-    return Links(latency_s=link.latency_s, node_latency_s=link.node_latency_s, **arrays)
-
-
 def step_seconds(flat: FlatRuns, constants: Constants) -> Floats:
     """Return seconds of one step of every run under ``constants``, shape [runs]."""
     devices = [device for device, _ in flat.pairs]
@@ -192,9 +185,7 @@ def step_seconds(flat: FlatRuns, constants: Constants) -> Floats:
 
     launch = rates.launch_s[flat.pair]
     host_backward = flat.backward_launches * software.backward_launch * launch
-    tensor, shard, reduce = traffic_seconds(
-        flat.traffic, _links_of(links(devices, constants.network), flat.pair)
-    )
+    tensor, shard, reduce = traffic_seconds(flat.traffic, links(devices, constants.network).at(flat.pair))
     parts = StepParts(
         device=total(seconds * flat.weights),
         device_backward=total(seconds * flat.backward),

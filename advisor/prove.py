@@ -1,6 +1,6 @@
 """Measures a device and proves the estimates on it: for maintainers, on the first machine that has a new GPU.
 
-``python -m advisor.calibrate`` runs the whole suite, then every workload of ``calibration/checks.yaml`` in the catalog,
+``python -m advisor.prove`` runs the whole suite, then every workload of ``calibration/checks.yaml`` in the catalog,
 and writes the profile and the comparison, with date and versions, into a folder (``calibration/evidence`` of the
 catalog). It returns 1 where a figure is farther off than its target.
 """
@@ -82,7 +82,7 @@ def write(folder: Path, profile: Profile, found: Sequence[CheckAnswer]) -> Path:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure, check and write; returns 1 where a target is missed, 130 where the user ended it."""
-    parser = argparse.ArgumentParser(prog="python -m advisor.calibrate", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m advisor.prove", description=__doc__)
     parser.add_argument("--device", help="as torch calls it; the first GPU when left out")
     parser.add_argument("--quick", action="store_true", help="the short suite")
     parser.add_argument("--output", type=Path, default=data_root() / "calibration" / "evidence")
