@@ -30,6 +30,12 @@ FAULTY = ROOT / "tests" / "data" / "calibrate"
 CPU = MeasuredDevice(kind="cpu", backend="cpu", name="a processor", memory_mib=8192.0, units=2)
 
 
+@pytest.fixture(autouse=True)
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let threads of torch not wait for cores that other tests use."""
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+
 class Notes:
     """Keeps what is said."""
 

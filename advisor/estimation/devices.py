@@ -55,7 +55,7 @@ class DeviceRates:
         backward_host: the same in backward.
         optimizer_host: the same in the optimizer's step.
         pace: factor on the time of kernels of each kind, forward and backward, as a calibration shows it; shape
-            [G, 2 * len(Kind)], the places those of :func:`pace_place`.
+            [G, 2 * len(Kind)], the places those of :func:`pace_place`; [G, 0] where no device is calibrated.
     """
 
     matrix_flops: Floats
@@ -183,7 +183,9 @@ def device_rates(
     pairs = list(zip(devices, precisions, strict=True))
     rows = [_rates(device, precision, subject, constants) for device, precision in pairs]
     columns = dict(zip(_COLUMNS, np.array(rows, dtype=np.float64).T, strict=True))
-    pace = np.stack([_pace(device, precision, subject, constants) for device, precision in pairs])
+    pace = np.ones((len(pairs), 0))
+    if any(device.id in constants.calibrations for device in devices):
+        pace = np.stack([_pace(device, precision, subject, constants) for device, precision in pairs])
     return DeviceRates(**(columns | {"on_vector": columns["on_vector"] > 0, "pace": pace}))
 
 
