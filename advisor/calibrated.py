@@ -27,6 +27,7 @@ from advisor.execution import (
     DeviceCalibration,
     MeasuredLink,
     StartFactors,
+    StepKind,
     SubjectKind,
     pace_key,
 )
@@ -39,6 +40,8 @@ from advisor.problem import problem_of, teams
 from advisor.profile import Profile, SuiteResult
 from advisor.suite import Suite, SuiteTest
 from advisor.workload import Batch, Data, Precision, Workload
+
+SUBJECTS: tuple[SubjectKind, ...] = ("transformer", "network")
 
 ROUNDS = 60
 """Rounds of dealing; the factors stand still long before."""
@@ -134,8 +137,8 @@ class Reading:
         steps = self._steps(profile, device, paced)
         return paced.model_copy(
             update={
-                "step": {kind: math.exp(statistics.fmean(logs)) for kind, logs in steps.items()},
-                "spread": {kind: self._spread(logs) for kind, logs in steps.items()},
+                "step": {key: math.exp(statistics.fmean(logs)) for key, logs in steps.items()},
+                "spread": {key: self._spread(logs) for key, logs in steps.items() if key in SUBJECTS},
             }
         )
 
@@ -243,16 +246,16 @@ class Reading:
                     observations.append(_Observation(left, base.kernels[phase]))
         return _dealt(observations, self.constants.calibration.prior_tests)
 
-    def _steps(
-        self, profile: Profile, device: Device, start: DeviceCalibration
-    ) -> dict[SubjectKind, list[float]]:
-        """Return the logarithms of measured over predicted whole steps, by what is run."""
-        found: dict[SubjectKind, list[float]] = {}
+    def _steps(self, profile: Profile, device: Device, start: DeviceCalibration) -> dict[str, list[float]]:
+        """Return the logarithms of measured over predicted whole steps, by :meth:`StepKind.keys`."""
+        found: dict[str, list[float]] = {}
         for result in self._results(profile, "step"):
             if result.step is None or result.step.spread > WIDEST_SPREAD:
                 continue
             predicted_s = self.predicted_step_s(result, device, start)
-            found.setdefault(self._kind(result), []).append(math.log(result.step.median_s / predicted_s))
+            kind = StepKind(self._kind(result), nhwc=result.memory_format == "nhwc")
+            for key in kind.keys(result.precision):
+                found.setdefault(key, []).append(math.log(result.step.median_s / predicted_s))
         return found
 
     def _spread(self, logs: Sequence[float]) -> float:

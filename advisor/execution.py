@@ -412,6 +412,20 @@ PRODUCT_KINDS = frozenset(
 """Kinds whose pace depends on the precision."""
 
 
+@dataclass(frozen=True, slots=True)
+class StepKind:
+    """Kinds of whole steps that differ in how far they are from the sum of their operators."""
+
+    subject: SubjectKind
+    nhwc: bool = False
+
+    def keys(self, precision: Precision) -> tuple[str, str, str]:
+        """Return the names under which a calibration may know this kind of step, the most exact one first."""
+        formats = "half" if precision in ("fp16", "bf16") else precision
+        layout = "nhwc" if self.nhwc else "nchw"
+        return f"{self.subject} {formats} {layout}", f"{self.subject} {formats}", self.subject
+
+
 def pace_key(kind: Kind, backward: bool, precision: Precision) -> str:
     """Return the name of a pace: ``gemm backward half``, or ``norm forward`` where the precision does not matter."""
     phase = f"{kind.label} {'backward' if backward else 'forward'}"
@@ -458,8 +472,8 @@ class DeviceCalibration(Model):
     """Power of the measured factors that counts for this device; 1 for the one that was measured."""
     pace: Mapping[str, Annotated[float, Field(gt=0)]] = {}
     """Factors on the time of kernels by :func:`pace_key`."""
-    step: Mapping[SubjectKind, Annotated[float, Field(gt=0)]] = {}
-    """What remains between whole steps and the sum of their operators, by what is run."""
+    step: Mapping[str, Annotated[float, Field(gt=0)]] = {}
+    """What remains between whole steps and the sum of their operators, by :meth:`StepKind.keys`."""
     starting: Mapping[SubjectKind, StartFactors] = {}
     """What starting kernels takes, by what is run: a description by dimensions counts fewer kernels than a trace."""
     context_mib: float | None = Field(default=None, ge=0)
@@ -479,6 +493,10 @@ class DeviceCalibration(Model):
     def starts(self, subject: SubjectKind) -> StartFactors:
         """Return the factors on starting kernels; those of the other kind of model where its own were not measured."""
         return self.starting.get(subject) or next(iter(self.starting.values()), StartFactors())
+
+    def step_of(self, kind: StepKind, precision: Precision) -> float:
+        """Return the factor on the kernels of whole steps of a kind, 1 where none like it were measured."""
+        return next((self.step[key] for key in kind.keys(precision) if key in self.step), 1.0)
 
     def pace_of(self, kind: Kind, backward: bool, precision: Precision) -> float:
         """Return the pace of a kind of operator; that of plain products where a product's own was not measured."""

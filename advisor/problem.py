@@ -25,7 +25,7 @@ from advisor.estimation.devices import (
 from advisor.estimation.memory import Precisions
 from advisor.estimation.network import links
 from advisor.estimation.time import SoftwareSpeed
-from advisor.execution import Constants, Layout, SoftwareAge, SoftwareConstants
+from advisor.execution import Constants, Layout, SoftwareAge, SoftwareConstants, StepKind
 from advisor.hardware import Device
 from advisor.operators import Description
 from advisor.plan import Freedom, Group, Search, is_compact
@@ -236,7 +236,12 @@ def _group(
     if problem.generates:
         decode = _decoder(problem, compute_bytes, constants)
     return Group(
-        rates=device_rates(devices, precisions, constants, problem.subject.evidence_kind),
+        rates=device_rates(
+            devices,
+            precisions,
+            constants,
+            StepKind(problem.subject.evidence_kind, nhwc=workload.memory_format == "nhwc"),
+        ),
         links=links(devices, constants.network, constants.calibrations),
         available=available - context,
         software=software_speed(problem, constants.software, half=compute_bytes < 4),

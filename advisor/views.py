@@ -194,7 +194,7 @@ def stored_document(
 
 def factor_documents(calibration: DeviceCalibration) -> tuple[CalibrationFactorDocument, ...]:
     """Return the factors of a calibration, those of whole steps first."""
-    found = [(f"whole steps, {kind}s", factor) for kind, factor in calibration.step.items()]
+    found = [(f"whole steps, {key}", factor) for key, factor in calibration.step.items()]
     found += sorted(calibration.pace.items())
     for kind, starts in calibration.starting.items():
         found += [

@@ -228,6 +228,9 @@ def match(device: MeasuredDevice, index: NameIndex) -> str | None:
 
 
 def _whole_gpu(device: MeasuredDevice, entry: Device) -> bool:
+    if entry.memory.unified:
+        # It comes in many sizes under one name; the profile says which.
+        return True
     sizes_mib = [entry.memory.size_gib * 1024]
     if entry.memory.reported_mib is not None:
         sizes_mib.append(entry.memory.reported_mib)

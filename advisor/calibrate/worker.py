@@ -46,6 +46,14 @@ def _quieten(torch: Any) -> None:
     torch.backends.cudnn.benchmark = False
 
 
+def _use(torch: Any, device: str) -> None:
+    """Make a device the current one: graphs, streams and events are its own then."""
+    if device.startswith("cuda"):
+        torch.cuda.set_device(device)
+    elif device.startswith("xpu"):
+        torch.xpu.set_device(device)
+
+
 def _devices(request: Mapping[str, Any], say: Say) -> None:
     from advisor.calibrate.found import torch_devices
 
@@ -60,6 +68,7 @@ def _suite(request: Mapping[str, Any], say: Say) -> None:
     from advisor.suite import SuiteTest
 
     device = request["device"]
+    _use(torch, device)
     warm_up(device)
     say({"event": "ready", "reserved_mib": _reserved_mib(torch, device)})
     # Meanwhile the other side reads how much memory this process has taken.
@@ -81,8 +90,11 @@ def _reserved_mib(torch: Any, device: str) -> float:
 
 def _check(request: Mapping[str, Any], say: Say) -> None:
     """Run a workload for a short while."""
+    import torch
+
     from advisor.calibrate.measure import check
 
+    _use(torch, request["plan"]["device"])
     # Only now, so that a user's json.py or advisor.py is not taken for another one.
     sys.path[:0] = [str(Path(folder).resolve()) for folder in request["folders"]]
     say(check(request, say))

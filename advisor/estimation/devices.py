@@ -8,13 +8,15 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
-from advisor.execution import NOT_CALIBRATED, ArchitectureConstants, Constants, SubjectKind
+from advisor.execution import NOT_CALIBRATED, ArchitectureConstants, Constants, StepKind, SubjectKind
 from advisor.hardware import Device, NumberFormat
 from advisor.operators import Floats, Integers, Kind
 from advisor.workload import Precision
 
 ASSUMED_MULTIPROCESSORS = 64
 """Used for tile quantisation where a catalog entry does not say."""
+
+ANY_NETWORK = StepKind("network")
 
 GPU_LANES = 128
 CPU_LANES = 16
@@ -170,7 +172,7 @@ def device_rates(
     devices: Sequence[Device],
     precisions: Sequence[Precision],
     constants: Constants,
-    subject: SubjectKind = "network",
+    kind: StepKind = ANY_NETWORK,
 ) -> DeviceRates:
     """Return the sustained rates of each device in its precision of ``precisions``.
 
@@ -178,30 +180,30 @@ def device_rates(
         devices: G devices.
         precisions: of each.
         constants: shipped constants and calibrations.
-        subject: what is run; a calibration knows how far whole steps of each kind are from the sum of their operators.
+        kind: of the steps that are run; a calibration knows how far each is from the sum of its operators.
     """
     pairs = list(zip(devices, precisions, strict=True))
-    rows = [_rates(device, precision, subject, constants) for device, precision in pairs]
+    rows = [_rates(device, precision, kind.subject, constants) for device, precision in pairs]
     columns = dict(zip(_COLUMNS, np.array(rows, dtype=np.float64).T, strict=True))
     pace = np.ones((len(pairs), 0))
     if any(device.id in constants.calibrations for device in devices):
-        pace = np.stack([_pace(device, precision, subject, constants) for device, precision in pairs])
+        pace = np.stack([_pace(device, precision, kind, constants) for device, precision in pairs])
     return DeviceRates(**(columns | {"on_vector": columns["on_vector"] > 0, "pace": pace}))
 
 
 _COLUMNS = tuple(each.name for each in fields(DeviceRates) if each.name != "pace")
 
 
-def _pace(device: Device, precision: Precision, subject: SubjectKind, constants: Constants) -> Floats:
+def _pace(device: Device, precision: Precision, kind: StepKind, constants: Constants) -> Floats:
     """Return the pace of each kind of operator, shape [2 * len(Kind)]; all 1 without a calibration."""
     found = np.ones(2 * len(Kind))
     calibration = constants.calibrations.get(device.id)
     if calibration is None:
         return found
-    for kind in Kind:
+    for operator in Kind:
         for backward in (False, True):
-            found[pace_place(kind, backward)] = calibration.pace_of(kind, backward, precision)
-    return np.asarray(found * calibration.step.get(subject, 1.0))
+            found[pace_place(operator, backward)] = calibration.pace_of(operator, backward, precision)
+    return np.asarray(found * calibration.step_of(kind, precision))
 
 
 def _rates(
