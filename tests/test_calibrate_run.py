@@ -282,3 +282,23 @@ def _workers() -> list[str]:
     return [
         line for line in listed.splitlines() if line.split()[0] == "1" and "advisor.calibrate.worker" in line
     ]
+
+
+@pytest.mark.parametrize("memory_format", ["nchw", "nhwc"])
+def test_the_tests_of_gpus_run_on_what_is_here_in_a_small_size(memory_format):
+    """What no GPU has run yet must not fail for its shapes, formats or losses on the first one."""
+    torch = pytest.importorskip("torch")
+    from advisor.calibrate.measure import measure
+
+    gpu = MeasuredDevice(kind="gpu", backend="cuda", name="a GPU", compute_capability="9.0", memory_mib=80000.0)
+    tests = [
+        test
+        for test in planned(load_suite(data_root()), gpu, quick=False)
+        if (test.precision, test.memory_format, test.test.purpose) == ("bf16", memory_format, "operators")
+        and test.name != "attention-long"
+    ]
+    assert len(tests) >= 8
+    torch.set_num_threads(1)
+    for test in tests:
+        outcome = measure(test.request() | {"batch": 2}, test.test, "cpu", 0.01)
+        assert "failed" not in outcome, outcome
