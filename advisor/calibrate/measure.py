@@ -21,6 +21,9 @@ from advisor.workload import Transformer
 HALVINGS = 6
 """How often a test's batch is halved where memory runs out before it is given up."""
 
+LEAST_STEPS = 3
+"""Whole steps that are measured however long they take; a step averages over many kernels itself."""
+
 TRANSFER_BYTES = 256 * 2**20
 TRANSFER_BUDGET_S = 0.5
 
@@ -129,7 +132,7 @@ def _measured(
     if test.purpose == "step":
         if place.type == "cuda":
             torch.cuda.reset_peak_memory_stats(place)
-        timings["step"] = timed(running.step, place, budget_s=budget_s)
+        timings["step"] = timed(running.step, place, budget_s=budget_s, least_repeats=LEAST_STEPS)
     else:
         watch = launch_watch(place) if test.purpose == "launches" else watch_of(place)
         timings |= _phase_times(running, place, watch, budget_s, test)

@@ -10,7 +10,7 @@ from advisor.profile import MeasuredDevice
 from advisor.suite import MemoryFormat, Suite, SuiteTest
 from advisor.workload import Precision
 
-QUICK_S = 16.0
+QUICK_S = 13.0
 FULL_S = 150.0
 """What all repeats together may take; starting, building and copying come on top."""
 
