@@ -458,6 +458,7 @@ def _accuracy(args: argparse.Namespace) -> int:
 
 
 def _calibrate(args: argparse.Namespace) -> int:
+    _check_calibrate_options(args)
     if args.words:
         return _look_after(args)
     if args.check is not None:
@@ -472,6 +473,25 @@ def _calibrate(args: argparse.Namespace) -> int:
     if run.profile is not None:
         _show_calibration(args, run.profile)
     return ExitCode.INTERRUPTED if run.interrupted else ExitCode.ANSWERED
+
+
+def _check_calibrate_options(args: argparse.Namespace) -> None:
+    """Refuse, before anything is measured, options that contradict each other or ask for what there is not."""
+    if args.format not in ("table", "json"):
+        raise InputError(
+            "a calibration has no such form", source="--format", value=args.format, accepted="table, json"
+        )
+    jobs = {"--check": args.check is not None, "--dry-run": args.dry_run, "--quick": args.quick}
+    given = [name for name, there in jobs.items() if there]
+    if args.words and given:
+        raise InputError(
+            "the options disagree", source=f"{args.words[0]} {' '.join(given)}",
+            accepted=f"{args.words[0]} alone: it measures nothing",
+        )  # fmt: skip
+    if args.check is not None and len(given) > 1:
+        raise InputError("the options disagree", source=" ".join(given), accepted="--check alone")
+    if args.dry_run and args.format == "json":
+        raise InputError("a dry run has no document", source="--dry-run", accepted="no --json")
 
 
 def _check(args: argparse.Namespace) -> int:
@@ -529,17 +549,13 @@ def _stored(args: argparse.Namespace) -> Sequence[StoredProfile]:
 
 
 def _show_calibration(args: argparse.Namespace, answer: Model) -> None:
-    """Deliver a profile, a list of them or a check; what is no table is JSON."""
+    """Deliver a profile, a list of them or a check."""
     if args.format == "table":
         from advisor.render.calibration import render as render_calibration
 
         _deliver(args, render_calibration(answer, _page(args)))
-    elif args.format == "json":
-        _show(args, answer)
     else:
-        raise InputError(
-            "a calibration has no such form", source="--format", value=args.format, accepted="table, json"
-        )
+        _show(args, answer)
 
 
 def _schema(args: argparse.Namespace) -> int:

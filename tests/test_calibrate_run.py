@@ -290,7 +290,9 @@ def test_the_tests_of_gpus_run_on_what_is_here_in_a_small_size(memory_format):
     torch = pytest.importorskip("torch")
     from advisor.calibrate.measure import measure
 
-    gpu = MeasuredDevice(kind="gpu", backend="cuda", name="a GPU", compute_capability="9.0", memory_mib=80000.0)
+    gpu = MeasuredDevice(
+        kind="gpu", backend="cuda", name="a GPU", compute_capability="9.0", memory_mib=80000.0
+    )
     tests = [
         test
         for test in planned(load_suite(data_root()), gpu, quick=False)
@@ -302,3 +304,18 @@ def test_the_tests_of_gpus_run_on_what_is_here_in_a_small_size(memory_format):
     for test in tests:
         outcome = measure(test.request() | {"batch": 2}, test.test, "cpu", 0.01)
         assert "failed" not in outcome, outcome
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        ("--format", "csv"), ("--dry-run", "--json"), ("show", "--quick"), ("--check", "gpt2", "--quick"),
+        ("--check", "gpt2", "--dry-run"), ("--check", "no-such-model"), ("--check", "gpt2", "--precision", "fp33"),
+    ],
+)  # fmt: skip
+def test_options_that_disagree_are_refused_before_anything_is_measured(options, capsys):
+    assert command("--device", "cpu", *options) == 2
+    shown = capsys.readouterr()
+    assert not shown.out
+    assert "error:" in shown.err
+    assert "[1/" not in shown.err

@@ -215,10 +215,11 @@ class Session:
             ExternalError: the run failed.
         """
         checkable(workload)
+        alone = workload.model_copy(update={"sharding": "none"})
+        model, length = self._advisor.runnable_model(alone)
         machine = self.machine()
         device = machine.pick(wanted)
         found = device.measured
-        alone = workload.model_copy(update={"sharding": "none"})
         estimate = self._estimate(alone, found)
         if not estimate.fits:
             raise InputError(
@@ -226,7 +227,6 @@ class Session:
                 accepted=f"at most {estimate.memory.available_gib:.1f} GiB",
                 hint="a smaller batch.micro, or checkpointing: full",
             )  # fmt: skip
-        model, length = self._advisor.runnable_model(alone)
         self._listener.say(f"running {estimate.plan.micro_batch} samples at a time on {device.torch_name}")
         run = self._run(check_request(model, alone, estimate, device.torch_name, length), machine, device)
         return check_answer(
