@@ -36,15 +36,17 @@ from advisor.execution import (
     Evidence,
     IntervalConstants,
     SubjectKind,
+    pace_key,
     version_key,
 )
 from advisor.hardware import Device
 from advisor.operators import Kind, OperatorTable, Phase
 from advisor.plan import is_compact
 from advisor.prices import PriceRecord
-from advisor.problem import Problem, weight_format
+from advisor.problem import Problem, precision_of, weight_format
 from advisor.quantity import Quantity
 from advisor.units import GIB
+from advisor.workload import Precision
 
 COMMUNICATION = "communication and bubbles"
 LAUNCHES = "kernel launches"
@@ -100,9 +102,10 @@ def time_spread(
     task = "training" if problem.training else "inference"
     seen = evidence or evidence_for(device.id, problem.subject.evidence_family, intervals)
     shipped = combined(intervals.spread(kind, task, gpus, seen), constants_of(device, constants).spread)
-    spreads = [
-        _calibrated(shipped, constants.calibrations.get(device.id), kind, count, constants.calibration)
-    ]
+    calibration = constants.calibrations.get(device.id)
+    if calibration is not None and not _measured_in(calibration, precision_of(problem, device)):
+        calibration = None
+    spreads = [_calibrated(shipped, calibration, kind, count, constants.calibration)]
     if problem.subject.experts:
         spreads.append(intervals.mixture_of_experts)
     return combined(*spreads)
@@ -455,11 +458,21 @@ def _said_of(calibration: DeviceCalibration) -> str:
     )
 
 
+def _measured_in(calibration: DeviceCalibration, precision: Precision) -> bool:
+    """Say whether products were measured in a precision, where anything but links was."""
+    return not calibration.pace or pace_key(Kind.GEMM, False, precision) in calibration.pace
+
+
 def _calibration_warnings(problem: Problem, device: Device, constants: Constants) -> list[str]:
     calibration = constants.calibrations.get(device.id)
     if calibration is None:
         return []
     found = [f"calibration: {warning}" for warning in calibration.warnings]
+    precision = precision_of(problem, device)
+    if not _measured_in(calibration, precision):
+        found.append(
+            f"calibration: {precision} was not measured; products count as the shipped constants say"
+        )
     software = problem.workload.software
     wanted = software.version
     if software.framework.lower() != "pytorch":

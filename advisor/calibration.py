@@ -20,7 +20,7 @@ from advisor.errors import AdvisorError, ExternalError, InputError, nearest
 from advisor.network import NetworkTable
 from advisor.profile import Profile
 from advisor.suite import Suite
-from advisor.yaml_io import parse, parse_json, read_text, read_yaml, validate
+from advisor.yaml_io import parse_json, parse_yaml, read_text, read_yaml, validate
 
 SCHEMA = "gpu-advisor/calibration/"
 VERSION = 1
@@ -89,7 +89,8 @@ def read_profile(path: Path) -> Profile:
     """
     text = read_text(path)
     source = str(path)
-    data = parse_json(text, source) if path.suffix.lower() == ".json" else parse(text, source)
+    # JSON is YAML too, so both forms are read whatever the file is called.
+    data = parse_yaml(text, source)
     named = data.get("schema") if isinstance(data, dict) else None
     if not isinstance(named, str) or not named.startswith(SCHEMA):
         raise InputError(
@@ -152,6 +153,28 @@ def text_of(profile: Profile) -> str:
     return HEADER + yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120)
 
 
+def make_sure_of_the_folder() -> None:
+    """Make the user's folder, so that what takes minutes to measure can be kept.
+
+    Raises:
+        ExternalError: nothing can be written there.
+    """
+    folder = own_folder()
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return
+    except OSError as error:
+        raise _unwritable(folder, error) from None
+
+
+def _unwritable(folder: Path, error: OSError) -> ExternalError:
+    return ExternalError(
+        f"{folder}: the calibration cannot be written ({error.strerror or error})",
+        hint=f"{DATA_VARIABLE} names another folder",
+    )
+
+
 def keep(profile: Profile, name: str) -> Path:
     """Write a profile into the user's folder under a name that is still free, and return its file.
 
@@ -173,10 +196,7 @@ def keep(profile: Profile, name: str) -> Path:
         finally:
             Path(temporary).unlink(missing_ok=True)
     except OSError as error:
-        raise ExternalError(
-            f"{folder}: the calibration cannot be written ({error.strerror or error})",
-            hint=f"{DATA_VARIABLE} names another folder",
-        ) from None
+        raise _unwritable(folder, error) from None
 
 
 def remove(stored: StoredProfile) -> None:

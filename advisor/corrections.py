@@ -59,8 +59,8 @@ def corrected(
     unlisted: list[Device] = []
     calibrations: dict[str, DeviceCalibration] = {}
     counting: dict[str, str] = {}
-    for each in _newest([other for other in stored if other.profile.tests]):
-        device = _device_of(each, reading, known)
+    for candidates in _by_device([other for other in stored if other.profile.tests]):
+        each, device = _first_usable(candidates, reading, known)
         if device is None:
             messages.append(f"calibration {each.name} left out: {_unusable(each.profile)}")
             continue
@@ -69,7 +69,7 @@ def corrected(
         found = reading.calibration(each, device, cautions(each, constants.calibration.stale_days, today))
         calibrations[device.id] = found
         counting[each.name] = device.id
-    for each in _newest([other for other in stored if other.profile.collectives]):
+    for each, *_ in _by_device([other for other in stored if other.profile.collectives]):
         name = each.profile.device.gpu
         if name is None or name not in known:
             messages.append(
@@ -93,16 +93,36 @@ def corrected(
     )
 
 
-def _newest(stored: Sequence[StoredProfile]) -> list[StoredProfile]:
-    """Return the newest profile of each device; of one day the full one, and the user's own, count."""
-    found: dict[str, StoredProfile] = {}
+def _by_device(stored: Sequence[StoredProfile]) -> list[list[StoredProfile]]:
+    """Return the profiles of each device, the one that should count first."""
+    found: dict[str, list[StoredProfile]] = {}
     for each in stored:
-        profile = each.profile
-        key = profile.device.gpu or unlisted_id(profile)
-        old = found.get(key)
-        if old is None or _rank(each.profile) >= _rank(old.profile):
-            found[key] = each
-    return list(found.values())
+        found.setdefault(each.profile.device.gpu or unlisted_id(each.profile), []).append(each)
+    return [sorted(profiles, key=_rank, reverse=True) for profiles in found.values()]
+
+
+def _rank(stored: StoredProfile) -> tuple[bool, str, bool, float]:
+    """Return what a profile is preferred by: finished, of a later day, full, of a later hour."""
+    profile = stored.profile
+    return profile.complete, profile.date, profile.mode == "full", _written(stored.path)
+
+
+def _written(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:
+        return 0.0
+
+
+def _first_usable(
+    candidates: Sequence[StoredProfile], reading: Reading, known: Mapping[str, Device]
+) -> tuple[StoredProfile, Device | None]:
+    """Return the first profile that can stand for its device, with the device; else the first of all and None."""
+    for each in candidates:
+        device = _device_of(each, reading, known)
+        if device is not None:
+            return each, device
+    return candidates[0], None
 
 
 def _links_alone(stored: StoredProfile) -> DeviceCalibration:
@@ -112,10 +132,6 @@ def _links_alone(stored: StoredProfile) -> DeviceCalibration:
         update={"profile": stored.name, "date": profile.date, "measured": profile.device.name,
                 "torch": profile.software.torch}
     )  # fmt: skip
-
-
-def _rank(profile: Profile) -> tuple[str, bool, bool]:
-    return profile.date, profile.complete, profile.mode == "full"
 
 
 def _device_of(stored: StoredProfile, reading: Reading, known: Mapping[str, Device]) -> Device | None:
@@ -165,6 +181,8 @@ def cautions(stored: StoredProfile, stale_days: int, today: datetime.date) -> li
         found.append("the calibration was not finished")
     found += unsettled(profile)
     age = (today - datetime.date.fromisoformat(profile.date)).days
+    if age < -1:
+        found.append(f"the calibration says that it is of {profile.date}, which is still to come")
     if age > stale_days:
         found.append(f"the calibration is {age} days old; calibrate again")
     if stored.path.parent == own_folder():

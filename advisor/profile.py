@@ -7,9 +7,10 @@ serial number, no host name.
 
 from __future__ import annotations
 
+import datetime
 from typing import Annotated, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, field_validator
 
 from advisor.hardware import Vendor
 from advisor.quantity import Model
@@ -164,3 +165,9 @@ class Profile(Model):
     transfers: tuple[TransferResult, ...] = ()
     collectives: tuple[CollectiveResult, ...] = ()
     warnings: tuple[Text, ...] = ()
+
+    @field_validator("date")
+    @classmethod
+    def _is_a_day(cls, text: str) -> str:
+        datetime.date.fromisoformat(text)
+        return text

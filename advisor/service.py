@@ -7,7 +7,7 @@ touches the network.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -175,6 +175,10 @@ class Advisor:
                     return found
         return None
 
+    def reopened(self) -> Advisor:
+        """Return an advisor over the same catalog that reads the calibrations again."""
+        return Advisor(self._folders, self._root, self._code)
+
     def uncalibrated(self) -> Advisor:
         """Return an advisor over the same catalog that uses no calibration."""
         return Advisor(self._folders, self._root, self._code, calibrated=False)
@@ -284,7 +288,12 @@ class Advisor:
             excluded=(*excluded_documents(refusals, shown), *excluded),
             relax=() if ranking else tuple(self._relaxations(problem, refusals, excluded)),
             cpu=baseline.document(self.constants),
-            warnings=(*about(problem), *_limits(problem), *self._corrected.messages),
+            warnings=(
+                *about(problem),
+                *_limits(problem),
+                *self._calibrations_in(row.gpu for row in rows),
+                *self._corrected.messages,
+            ),
         )
 
     def _relaxations(
@@ -348,7 +357,11 @@ class Advisor:
             estimates=rows,
             ratios=tuple(ratio_document(row, rows[0]) for row in rows),
             cpu=None if baseline is None else baseline.document(self.constants),
-            warnings=(*about(problem), *self._corrected.messages),
+            warnings=(
+                *about(problem),
+                *self._calibrations_in(row.gpu for row in rows),
+                *self._corrected.messages,
+            ),
         )
 
     def describe(self, workload: Workload) -> NetworkTable:
@@ -420,6 +433,16 @@ class Advisor:
         document = self._listed(device)
         entry = device.model_dump(mode="json", exclude_none=True, exclude={"origin", "overrides"})
         return GpuAnswer(gpus=(document.model_copy(update={"entry": entry}),))
+
+    def _calibrations_in(self, gpus: Iterable[str]) -> Iterator[str]:
+        """Yield which calibration stands behind which of the GPUs that an answer lists."""
+        found: dict[str, list[str]] = {}
+        for gpu in dict.fromkeys(gpus):
+            calibration = self.constants.calibrations.get(gpu)
+            if calibration is not None:
+                found.setdefault(f"{calibration.profile} ({calibration.date})", []).append(gpu)
+        for profile, names in found.items():
+            yield f"calibration {profile} counts for {', '.join(names)}"
 
     def _listed(self, device: Device) -> GpuDocument:
         buy, rent = self.prices.buy_price(device.id), self.prices.rent_price(device.id)

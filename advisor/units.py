@@ -65,10 +65,12 @@ def format_duration(hours: float | None) -> str:
 
 def format_seconds(seconds: float) -> str:
     """Return a short time: ``12.3 us``, ``4.56 ms``, ``1.23 s``."""
-    for size, unit in ((1.0, "s"), (1e-3, "ms")):
-        if seconds >= size:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds / 1e-6:.3g} us"
+    for size, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "us")):
+        # What rounds to a thousand of the next smaller unit is one of this.
+        if seconds >= 0.9995 * size or unit == "us":
+            break
+    count = seconds / size
+    return f"{count:,.0f} {unit}" if count >= 999.5 else f"{count:.3g} {unit}"
 
 
 def format_money(usd: float | None) -> str:

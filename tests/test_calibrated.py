@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import math
+import os
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -366,3 +367,50 @@ def test_measured_links_take_the_place_of_assumed_ones_and_say_nothing_of_one_gp
     assert after.calibration.profile == "links"
     assert estimate(open_advisor(), "gpt2", device.id).step_time_s == alone.step_time_s
     assert any("links between GPUs as measured" in text for text in after.assumptions)
+
+
+def test_a_finished_profile_counts_before_a_later_one_that_is_not_and_a_later_of_one_day_before_an_earlier():
+    device = DEVICES["rtx-4090"]
+    keep(slower(device, 2.0).model_copy(update={"date": "2026-11-20"}), "finished")
+    keep(slower(device, 3.0).model_copy(update={"date": "2026-11-22", "complete": False}), "interrupted")
+    found = estimate(open_advisor(), "gpt2", device.id).calibration
+    assert found is not None
+    assert found.profile == "finished"
+    for name in ("again", "again"):
+        keep(slower(device, 1.5), name)
+        later = calibration.own_folder() / "again-2.yaml"
+        if later.exists():
+            os.utime(later, (2e9, 2e9))
+    found = estimate(open_advisor(), "gpt2", device.id).calibration
+    assert found is not None
+    assert found.profile == "again-2"
+
+
+def test_a_profile_that_cannot_stand_for_its_device_makes_room_for_one_that_can():
+    keep(unlisted_profile().model_copy(update={"date": "2026-11-20"}), "whole")
+    poor = unlisted_profile()
+    keep(poor.model_copy(update={"tests": poor.tests[-1:]}), "poor")
+    (used,) = [row.name for row in open_advisor().calibrations().calibrations if row.used]
+    assert used == "whole"
+
+
+def test_a_precision_that_was_not_measured_is_said_and_keeps_the_shipped_interval():
+    device = DEVICES["rtx-4090"]
+    profile = as_predicted(device, NOT_CALIBRATED)
+    full = tuple(result for result in profile.tests if result.precision == "fp32")
+    before = estimate(open_advisor(), "gpt2", device.id, precision="bf16")
+    keep(profile.model_copy(update={"tests": full}))
+    after = estimate(open_advisor(), "gpt2", device.id, precision="bf16")
+    assert any("bf16 was not measured" in text for text in after.warnings)
+    assert before.step_time_s is not None
+    assert after.step_time_s is not None
+    widths = [each.step_time_s.high / each.step_time_s.value for each in (before, after) if each.step_time_s]
+    assert widths[1] == pytest.approx(widths[0])
+
+
+def test_lists_say_which_calibration_stands_behind_which_gpu():
+    keep(as_predicted(DEVICES["rtx-4090"], NOT_CALIBRATED))
+    answer = open_advisor().compare(
+        Workload.model_validate({"model": {"name": "gpt2"}}), gpus=["rtx-4090", "rx-7900-xtx"]
+    )
+    assert any(text.startswith("calibration mine") and "rtx-4090" in text for text in answer.warnings)

@@ -84,6 +84,10 @@ def test_a_team_has_profiles_in_its_catalog_folder(tmp_path, capsys):
         ("schema: gpu-advisor/calibration/2\n", ("newer version", "update gpu-advisor")),
         ("- 1\n- 2\n", ("not a calibration",)),
         ("schema: gpu-advisor/calibration/1\ndate: '2026-11-01'\nmode: slow\n", ("mode",)),
+        (
+            calibration.text_of(profile(date="2026-11-01")).replace("2026-11-01", "2026-99-99"),
+            ("date", "month"),
+        ),
         ("schema: [\n", ("bad.yaml:",)),
     ],
 )
@@ -117,6 +121,15 @@ def test_an_impossible_time_is_refused():
 def test_other_words_are_answered_with_those_that_are_known(words, capsys):
     assert calibrate(*words) == 2
     assert "export NAME FILE" in capsys.readouterr().err
+
+
+def test_a_folder_that_cannot_be_written_is_said_before_anything_is_measured(monkeypatch, tmp_path, capsys):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("GPU_ADVISOR_DATA", str(tmp_path / "file"))
+    assert calibrate("--device", "cpu", "--quick") == 3
+    said = capsys.readouterr().err
+    assert "cannot be written" in said
+    assert "[1/" not in said
 
 
 def test_without_profiles_show_says_how_to_make_one(capsys):

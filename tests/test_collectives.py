@@ -25,8 +25,8 @@ from advisor.calibrate.collectives import (
     run_ranks,
     sizes,
     teams,
-    under_torchrun,
 )
+from advisor.calibrate.process import under_torchrun
 from advisor.errors import ExitCode, InputError
 from advisor.estimation.network import Links
 from advisor.link_fit import GATHERS, collective_s, fitted_links

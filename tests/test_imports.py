@@ -55,6 +55,11 @@ def test_a_table_loads_rich_and_nothing_else():
     assert loaded("gpus", "4090") & HEAVY == {"rich"}
 
 
+def test_calibrating_leaves_torch_to_the_process_that_measures():
+    code = "import sys, advisor.calibrate.session; sys.exit('torch' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
+
+
 def test_import_advisor_is_light():
     code = "import sys, advisor; sys.exit(bool({'numpy', 'pydantic', 'yaml'} & set(sys.modules)))"
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)

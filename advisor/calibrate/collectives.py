@@ -19,6 +19,7 @@ from typing import Any, Literal, get_args
 import torch
 import torch.distributed as dist
 
+from advisor.calibrate.process import VARIABLES
 from advisor.calibrate.timing import LEAST_REPEATS, Watch, summary, watch_of
 from advisor.errors import ExitCode, ExternalError, InputError
 from advisor.profile import Backend, CollectiveResult
@@ -29,8 +30,6 @@ Library = Literal["nccl", "gloo", "rccl", "xccl"]
 Report = Callable[[str], None]
 
 OPERATIONS: tuple[Operation, ...] = get_args(Operation)
-VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
-
 LIBRARIES: Mapping[Backend, tuple[Library, str]] = {
     "cuda": ("nccl", "nccl"),
     "rocm": ("rccl", "nccl"),
@@ -87,14 +86,6 @@ class Team:
     ranks: tuple[int, ...]
     nodes: int
     operations: tuple[Operation, ...] = OPERATIONS
-
-
-def under_torchrun() -> bool:
-    """Say whether ``torchrun`` started this process as one of its ranks.
-
-    Schedulers of clusters set RANK and WORLD_SIZE in every container; the local ones come from ``torchrun`` alone.
-    """
-    return all(name in os.environ for name in VARIABLES)
 
 
 def rank_of(environment: Mapping[str, str]) -> Rank:

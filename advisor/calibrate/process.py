@@ -14,8 +14,18 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+VARIABLES = ("RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")
+
 START_LIMIT_S = 180.0
 """Importing torch and starting a driver can take more than a minute on a cold disk."""
+
+
+def under_torchrun() -> bool:
+    """Say whether ``torchrun`` started this process as one of its ranks.
+
+    Schedulers of clusters set RANK and WORLD_SIZE in every container; the local ones come from ``torchrun`` alone.
+    """
+    return all(name in os.environ for name in VARIABLES)
 
 
 class Ended(Exception):  # noqa: N818 - it is an answer as often as an error

@@ -10,15 +10,14 @@ from typing import Any
 
 from advisor import __version__
 from advisor.calibrate.check import Run, check_answer, check_request, checkable
-from advisor.calibrate.collectives import run_ranks, under_torchrun
 from advisor.calibrate.found import FoundDevice, found_devices, obstacles, pick, runtime
 from advisor.calibrate.host import measured_host, other_load
 from advisor.calibrate.listener import Listener
 from advisor.calibrate.nvml import Nvml, Sampler, Unavailable, open_nvml
 from advisor.calibrate.planning import START_S, PlannedTest, budget_s, planned
-from advisor.calibrate.process import START_LIMIT_S, Ended, WorkerProcess
+from advisor.calibrate.process import START_LIMIT_S, Ended, WorkerProcess, under_torchrun
 from advisor.calibrate.suite_run import SuiteRun
-from advisor.calibration import keep, load_suite
+from advisor.calibration import keep, load_suite, make_sure_of_the_folder
 from advisor.corrections import unsettled
 from advisor.documents import CheckAnswer, EstimateDocument
 from advisor.errors import ExternalError, InputError, MissingExtraError
@@ -129,6 +128,7 @@ class Session:
         device = machine.pick(wanted)
         if under_torchrun():
             return self._collectives(machine, device, quick=quick)
+        make_sure_of_the_folder()
         tests = planned(load_suite(data_root()), device.measured, quick=quick)
         self._say_what(machine, device, tests, quick=quick)
         measured = SuiteRun(
@@ -164,6 +164,8 @@ class Session:
         return Ran(profile, measured.interrupted)
 
     def _collectives(self, machine: Machine, device: FoundDevice, *, quick: bool) -> Ran:
+        from advisor.calibrate.collectives import run_ranks
+
         found = run_ranks(device.measured.backend, quick=quick, report=self._listener.say)
         if found is None:
             return Ran(None, False)
@@ -184,7 +186,13 @@ class Session:
         name = profile.device.gpu or unlisted_id(profile)
         suffix = "-collectives" if profile.mode == "collectives" else ""
         path = keep(profile, f"{name}{suffix}-{profile.date}")
-        self._listener.say(f"kept as {path.stem} ({path}); estimates use it from now on, as --gpu {name}")
+        (row,) = self._advisor.reopened().calibrations(path.stem).calibrations
+        use = (
+            f"estimates use it from now on, as --gpu {row.gpu}"
+            if row.used
+            else "another one counts: calibrate show"
+        )
+        self._listener.say(f"kept as {path.stem} ({path}); {use}")
 
     def _say_what(
         self, machine: Machine, device: FoundDevice, tests: Sequence[PlannedTest], *, quick: bool
