@@ -9,8 +9,11 @@ import pytest
 
 from advisor import calibration
 from advisor.cli import main
+from advisor.documents import CheckAnswer
 from advisor.errors import ExternalError, InputError
 from advisor.profile import MeasuredDevice, MeasuredHost, MeasuredSoftware, Profile, SuiteResult, Timing
+from advisor.prove import load_checks, missed
+from advisor.yaml_io import data_root
 
 
 def profile(gpu: str = "rtx-4090", date: str = "2026-11-01") -> Profile:
@@ -151,3 +154,15 @@ def test_looking_after_profiles_needs_no_torch(monkeypatch, tmp_path):
     monkeypatch.syspath_prepend(str(tmp_path))
     assert calibrate("show") == 0
     assert Path(calibration.own_folder() / "mine.yaml").is_file()
+
+
+def test_evidence_that_is_shipped_can_be_read_and_meets_its_targets():
+    folder = data_root() / "calibration" / "evidence"
+    profiles = sorted(folder.glob("*.yaml"))
+    assert profiles
+    for path in profiles:
+        found = calibration.read_profile(path)
+        checks = json.loads((folder / f"{path.stem}-checks.json").read_text("utf-8"))
+        answers = [CheckAnswer.model_validate(each) for each in checks]
+        assert len(answers) == len(load_checks(data_root()).workloads[found.device.kind])
+        assert missed(answers, load_checks(data_root()).targets[found.device.kind]) == []
