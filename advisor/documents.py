@@ -385,6 +385,8 @@ class CalibrationsAnswer(Document):
 class CheckedDocument(Model):
     """One figure predicted and measured."""
 
+    key: Literal["step_time_s", "allocated_gib", "process_gib", "power_w"]
+    """Name for scripts."""
     what: str
     unit: str
     predicted: Quantity | None

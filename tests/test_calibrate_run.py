@@ -15,14 +15,16 @@ import pytest
 
 from advisor import calibration
 from advisor.calibrate import planning, suite_run
+from advisor.calibrate.check import Run, figures
 from advisor.calibrate.planning import PlannedTest, planned
 from advisor.calibrate.process import Ended, WorkerProcess
 from advisor.calibrate.suite_run import Measured, SuiteRun
 from advisor.calibration import load_suite
 from advisor.cli import main
-from advisor.profile import MeasuredDevice
-from advisor.service import schema
+from advisor.profile import MeasuredDevice, Timing
+from advisor.service import open_advisor, schema
 from advisor.suite import SuiteTest
+from advisor.workload import Workload
 from advisor.yaml_io import data_root
 
 ROOT = Path(__file__).parents[1]
@@ -215,7 +217,7 @@ def test_calibrating_keeps_a_profile_that_estimates_and_checks_follow(capsys, tm
     check = json.loads(capsys.readouterr().out)
     jsonschema.validate(check, schema("check"))
     (step,) = check["figures"]
-    assert step["what"] == "time of a step"
+    assert step["key"] == "step_time_s"
     assert step["error"] == pytest.approx(step["predicted"]["value"] / step["measured"] - 1)
     assert check["plan"]["gradient_accumulation"] == 2
 
@@ -319,3 +321,19 @@ def test_options_that_disagree_are_refused_before_anything_is_measured(options, 
     assert not shown.out
     assert "error:" in shown.err
     assert "[1/" not in shown.err
+
+
+def test_a_check_on_a_gpu_has_time_memory_and_power_side_by_side():
+    workload = Workload.model_validate({"model": {"name": "resnet50"}, "batch": {"global": 64, "micro": 64}})
+    (estimate,) = open_advisor().estimate(workload, gpus=["rtx-4090"]).estimates
+    step = Timing(median_s=0.1, spread=1.1, repeats=5, stable=True)
+    found = {each.key: each for each in figures(estimate, estimate, Run(step, 5120.0, 6144.0, 7168.0, 300.0))}
+    assert list(found) == ["step_time_s", "allocated_gib", "process_gib", "power_w"]
+    assert [each.measured for each in found.values()] == [0.1, 5.0, 7.0, 300.0]
+    assert found["power_w"].predicted is not None
+    assert found["power_w"].predicted.value == estimate.power_w
+    assert found["power_w"].error == pytest.approx((estimate.power_w or 0) / 300 - 1)
+    memory = estimate.memory
+    assert found["process_gib"].without_calibration == pytest.approx(
+        memory.required_gib.value - memory.margin_gib
+    )

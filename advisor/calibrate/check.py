@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from advisor.documents import CheckAnswer, CheckedDocument, EstimateDocument
 from advisor.errors import InputError
@@ -116,11 +116,13 @@ def figures(
     """
     found = []
     plain = None if without is None else without.step_time_s
-    found.append(_figure("time of a step", "s", estimate.step_time_s, plain, run.step.median_s))
+    found.append(
+        _figure("step_time_s", "time of a step", "s", estimate.step_time_s, plain, run.step.median_s)
+    )
     if run.allocated_mib is not None:
         found.append(
             _figure(
-                "peak memory allocated", "GiB", _exact(estimate.memory.allocated_gib),
+                "allocated_gib", "peak memory allocated", "GiB", _exact(estimate.memory.allocated_gib),
                 None if without is None else _exact(without.memory.allocated_gib), run.allocated_mib * MIB / GIB,
                 interval=False,
             )
@@ -131,7 +133,7 @@ def figures(
         other = None if without is None else without.memory.required_gib.value - without.memory.margin_gib
         found.append(
             _figure(
-                "memory of the process", "GiB",
+                "process_gib", "memory of the process", "GiB",
                 Quantity(value=taken, low=min(needed.low, taken), high=needed.high),
                 None if other is None else _exact(other), run.process_mib * MIB / GIB,
             )
@@ -140,8 +142,8 @@ def figures(
         other = None if without is None else without.power_w
         found.append(
             _figure(
-                "power", "W", _exact(estimate.power_w), None if other is None else _exact(other), run.power_w,
-                interval=False,
+                "power_w", "power", "W", _exact(estimate.power_w), None if other is None else _exact(other),
+                run.power_w, interval=False,
             )
         )  # fmt: skip
     return tuple(found)
@@ -152,6 +154,7 @@ def _exact(value: float) -> Quantity:
 
 
 def _figure(
+    key: Literal["step_time_s", "allocated_gib", "process_gib", "power_w"],
     what: str,
     unit: str,
     predicted: Quantity | None,
@@ -162,6 +165,7 @@ def _figure(
 ) -> CheckedDocument:
     known = predicted is not None
     return CheckedDocument(
+        key=key,
         what=what,
         unit=unit,
         predicted=predicted,
