@@ -21,7 +21,7 @@ class ErrorsDocument(Model):
     mean: float
     """Of the absolute errors."""
     p90: float
-    """90th percentile of the absolute errors."""
+    """90th percentile of the absolute errors, between neighbouring rows in proportion."""
     bias: float
     """Median of the errors with their sign; above 0 where predictions are too high."""
     coverage: float

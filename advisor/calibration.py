@@ -20,6 +20,7 @@ from advisor.errors import AdvisorError, ExternalError, InputError, nearest
 from advisor.network import NetworkTable
 from advisor.profile import Profile
 from advisor.suite import Suite
+from advisor.whole_file import whole_file
 from advisor.yaml_io import parse_json, parse_yaml, read_text, read_yaml, validate
 
 SCHEMA = "gpu-advisor/calibration/"
@@ -188,13 +189,8 @@ def keep(profile: Profile, name: str) -> Path:
     folder = own_folder()
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        handle, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=".tmp")
-        try:
-            with open(handle, "w", encoding="utf-8", newline="\n") as stream:  # noqa: PTH123 - a descriptor
-                stream.write(text_of(profile))
-            return _linked(Path(temporary), folder, name)
-        finally:
-            Path(temporary).unlink(missing_ok=True)
+        with whole_file(folder, text_of(profile).encode("utf-8")) as temporary:
+            return _linked(temporary, folder, name)
     except OSError as error:
         raise _unwritable(folder, error) from None
 

@@ -797,7 +797,7 @@ def _check_output(option: str, name: str, *, force: bool) -> None:
 
 def _write_file(option: str, path: Path, text: str, *, force: bool) -> None:
     """Write all of a file or nothing of it."""
-    import tempfile
+    from advisor.whole_file import whole_file
 
     data = text.encode("utf-8")
     try:
@@ -805,25 +805,12 @@ def _write_file(option: str, path: Path, text: str, *, force: bool) -> None:
             # A device or a named pipe is written to, not replaced.
             path.write_bytes(data)
             return
-        handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-        try:
-            with open(handle, "wb") as stream:  # noqa: PTH123 - a descriptor, not a path
-                stream.write(data)
-            _place(option, temporary, path, force=force)
-        except BaseException:
-            os.unlink(temporary)  # noqa: PTH108 - the name came from tempfile as text
-            raise
+        with whole_file(path.parent, data) as temporary:
+            if path.exists() and not force:
+                raise InputError("the file exists", source=f"{option} {path}", hint="--force replaces it")
+            temporary.replace(path)
     except OSError as error:
         raise ExternalError(f"{path}: cannot be written ({error.strerror or error})") from None
-
-
-def _place(option: str, temporary: str, path: Path, *, force: bool) -> None:
-    mask = os.umask(0)
-    os.umask(mask)
-    os.chmod(temporary, 0o666 & ~mask)  # noqa: PTH101 - the name came from tempfile as text
-    if path.exists() and not force:
-        raise InputError("the file exists", source=f"{option} {path}", hint="--force replaces it")
-    os.replace(temporary, path)  # noqa: PTH105 - the name came from tempfile as text
 
 
 def _silence_stdout() -> None:

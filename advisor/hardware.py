@@ -324,7 +324,9 @@ def discrepancies(device: Device) -> list[tuple[str, float, float]]:
     ]
 
 
-_MARKS = re.compile(r"\((?:r|tm|c)\)|[®™©]", re.IGNORECASE)
+MARKS = re.compile(r"\((?:r|tm|c)\)|[®™©]", re.IGNORECASE)
+"""What stands for a registered name or a trademark."""
+
 _SEPARATORS = re.compile(r"[\s_\-/()\[\],]+")
 _UNITS = re.compile(r"(?<=\d)\s+(?=gi?b\b)", re.IGNORECASE)
 # Words that drivers and shops add or leave out at will. "Quadro", "Titan", "Pro", "Ada" and "Laptop" tell
@@ -337,7 +339,7 @@ _NOISE = frozenset(
 
 def words(name: str) -> tuple[str, ...]:
     """Return the words of a device name that tell devices apart, in lower case."""
-    text = _UNITS.sub("", _MARKS.sub(" ", name)).lower()
+    text = _UNITS.sub("", MARKS.sub(" ", name)).lower()
     found = tuple(word for word in _SEPARATORS.split(text) if word)
     return tuple(word for word in found if word not in _NOISE) or found
 

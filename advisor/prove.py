@@ -12,7 +12,6 @@ import json
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from advisor.calibrate.session import Session
 from advisor.calibration import text_of
@@ -74,7 +73,7 @@ def write(folder: Path, profile: Profile, found: Sequence[CheckAnswer]) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     name = f"{profile.device.gpu or unlisted_id(profile)}-{profile.date}"
     (folder / f"{name}.yaml").write_text(text_of(profile), encoding="utf-8", newline="\n")
-    documents: list[dict[str, Any]] = [json.loads(each.model_dump_json(by_alias=True)) for each in found]
+    documents = [each.model_dump(mode="json", by_alias=True) for each in found]
     path = folder / f"{name}-checks.json"
     path.write_text(json.dumps(documents, indent=1) + "\n", encoding="utf-8", newline="\n")
     return path

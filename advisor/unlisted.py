@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Mapping
 
 from advisor.hardware import (
+    MARKS,
     Board,
     Compute,
     Device,
@@ -30,7 +31,7 @@ _FORMATS: Mapping[Precision, NumberFormat] = {
 def unlisted_id(profile: Profile) -> str:
     """Return an id for a device that the catalog does not have: its name, and what tells its variants apart."""
     device = profile.device
-    name = re.sub(r"\((?:r|tm|c)\)|[®™©]", " ", device.name.lower())
+    name = MARKS.sub(" ", device.name.lower())
     slug = re.sub(r"[^a-z0-9]+", "-", name).strip("-") or "device"
     if device.kind == "cpu":
         return f"{slug}-{device.units or 1}-cores"

@@ -11,7 +11,7 @@ import torch
 from pydantic import TypeAdapter
 
 from advisor.calibrate.runnable import Runnable, RunPlan, runnable
-from advisor.calibrate.timing import Watch, launch_watch, phased, timed, watch_of
+from advisor.calibrate.timing import Watch, launch_watch, phased, timed, waiting, watch_of
 from advisor.errors import AdvisorError, ExitCode
 from advisor.network import TorchModel
 from advisor.profile import SuiteResult, Timing, TransferResult
@@ -42,19 +42,9 @@ def warm_up(device: str) -> None:
     image = torch.randn(2, 16, 32, 32, device=place, dtype=half)
     weight = torch.randn(16, 16, 3, 3, device=place, dtype=half)
     _ = (a @ a, torch.nn.functional.conv2d(image, weight))
-    synchronise(place)
+    waiting(place)()
     del a, image, weight
     release(place)
-
-
-def synchronise(place: torch.device) -> None:
-    """Wait until the device has done all that was started."""
-    if place.type == "cuda":
-        torch.cuda.synchronize(place)
-    elif place.type == "mps":
-        torch.mps.synchronize()
-    elif place.type == "xpu":
-        torch.xpu.synchronize(place)
 
 
 def release(place: torch.device) -> None:
@@ -104,11 +94,7 @@ def measure(planned: Mapping[str, Any], test: SuiteTest, device: str, budget_s: 
 
 def _lost(error: Exception) -> bool:
     """Say whether the device cannot be used any more by this process."""
-    text = str(error)
-    return any(
-        words in text
-        for words in ("CUDA error", "device-side assert", "unspecified launch failure", "HIP error")
-    )
+    return any(words in str(error) for words in FATAL)
 
 
 def _measured(
@@ -130,10 +116,13 @@ def _measured(
     assert model is not None
     running = runnable(model, plan)
     timings: dict[str, Timing] = {}
+    peak = None
     if test.purpose == "step":
         if place.type == "cuda":
             torch.cuda.reset_peak_memory_stats(place)
         timings["step"] = timed(running.step, place, budget_s=budget_s, least_repeats=LEAST_STEPS)
+        if place.type == "cuda":
+            peak = torch.cuda.max_memory_allocated(place) / 2**20
     else:
         watch = launch_watch(place) if test.purpose == "launches" else watch_of(place)
         timings |= _phase_times(running, place, watch, budget_s, test)
@@ -142,9 +131,6 @@ def _measured(
             timings["inference"] = timed(running.inference, place, budget_s=budget_s / 2, watch=watch)
         if test.purpose == "launches" and place.type == "cuda":
             timings["replayed"] = timed(_recorded(running), place, budget_s=budget_s / 2)
-    peak = (
-        torch.cuda.max_memory_allocated(place) / 2**20 if place.type == "cuda" and "step" in timings else None
-    )
     return SuiteResult(
         test=planned["name"], precision=planned["precision"], memory_format=planned["memory_format"], batch=batch,
         allocated_mib=peak, note=note, **timings,
@@ -220,7 +206,7 @@ def check(request: Mapping[str, Any], say: Say) -> dict[str, Any]:
 
     Args:
         request: ``plan`` (a :class:`RunPlan`), ``accumulation``, ``budget_s``, and ``torch`` or ``transformer``.
-        say: told when the measurement begins, so that sensors are read from then on.
+        say: told when the model is built and has run once.
     """
     plan = TypeAdapter(RunPlan).validate_python(request["plan"])
     place = torch.device(plan.device)
@@ -233,11 +219,11 @@ def check(request: Mapping[str, Any], say: Say) -> dict[str, Any]:
         running = runnable(model, plan)
         run = _whole_step(running, plan, int(request["accumulation"]))
         run()
-        synchronise(place)
+        waiting(place)()
         if place.type == "cuda":
             torch.cuda.reset_peak_memory_stats(place)
         begun = time.perf_counter()
-        say({"event": "running", "at": begun})
+        say({"event": "running"})
         timing = timed(run, place, budget_s=request["budget_s"])
     except AdvisorError as error:
         return {
@@ -260,8 +246,7 @@ def check(request: Mapping[str, Any], say: Say) -> dict[str, Any]:
     }
     if place.type == "cuda":
         found["allocated_mib"] = torch.cuda.max_memory_allocated(place) / 2**20
-        found["reserved_mib"] = torch.cuda.max_memory_reserved(place) / 2**20
-    return found | {"parameters": running.parameters}
+    return found
 
 
 def _whole_step(running: Runnable, plan: RunPlan, accumulation: int) -> Callable[[], object]:

@@ -172,19 +172,26 @@ def watch_of(device: torch.device) -> Watch:
     """
     if device.type == "cuda":
         return EventWatch(device)
-    return HostWatch() if device.type == "cpu" else WaitingWatch(_waiting(device))
+    return HostWatch() if device.type == "cpu" else WaitingWatch(waiting(device))
 
 
 def launch_watch(device: torch.device) -> Watch:
     """Return the watch that measures what the host takes to start work on a device, not the work.
 
+    Holds for up to about a thousand kernels between two marks; of more, the last ones wait for a place in the queue.
+
     Raises:
         ValueError: there is none for this type of device.
     """
-    return LaunchWatch(_waiting(device))
+    return LaunchWatch(waiting(device))
 
 
-def _waiting(device: torch.device) -> Callable[[], object]:
+def waiting(device: torch.device) -> Callable[[], object]:
+    """Return what waits until a device has done all that was started.
+
+    Raises:
+        ValueError: nothing is known to wait for this type of device.
+    """
     match device.type:
         case "cuda":
             return lambda: torch.cuda.synchronize(device)
@@ -225,31 +232,6 @@ def timed(
     chosen = _warm_up([run], clock, limits, inner)
     (seconds,) = _repeated([_batch(run, chosen)], clock, limits)
     return summary([each / chosen for each in seconds], clock.tolerance)
-
-
-def host_timed(
-    run: Callable[[], object],
-    device: torch.device,
-    *,
-    budget_s: float,
-    least_repeats: int = LEAST_REPEATS,
-    most_repeats: int = MOST_REPEATS,
-) -> Timing:
-    """Return how long the host takes to start something, whatever the device then takes to do it.
-
-    Holds for up to about a thousand kernels in one run; of more, the last ones wait for a place in the device's queue.
-
-    Args:
-        run: starts it once; must not wait for the device.
-        device: where it runs.
-        budget_s: time for all of it, warm-up included.
-        least_repeats: repeats that are measured however long they take.
-        most_repeats: repeats that are enough however short they are.
-    """
-    return timed(
-        run, device, budget_s=budget_s, least_repeats=least_repeats, most_repeats=most_repeats,
-        watch=launch_watch(device),
-    )  # fmt: skip
 
 
 def phased(

@@ -76,11 +76,11 @@ def _suite(request: Mapping[str, Any], say: Say) -> None:
     for planned in request["tests"]:
         test = SuiteTest.model_validate(planned["definition"])
         begun = time.perf_counter()
-        say({"event": "begin", "test": planned["name"], "at": begun})
+        say({"event": "begin", "test": planned["name"]})
         outcome = measure(planned, test, device, request["budget_s"])
         say({"event": "result", "from": begun, "to": time.perf_counter(), **outcome})
     if not device.startswith("cpu"):
-        say({"event": "begin", "test": "transfers", "at": time.perf_counter()})
+        say({"event": "begin", "test": "transfers"})
         say({"event": "transfers", "results": [each.model_dump(mode="json") for each in transfers(device)]})
 
 

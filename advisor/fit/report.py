@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import asdict
 from typing import Literal, NamedTuple
 
 from advisor.accuracy_documents import (
     AccuracyAnswer,
     Axis,
     ContestDocument,
-    ErrorsDocument,
     GroupDocument,
     LeftOutDocument,
     MethodDocument,
-    NoiseFloorDocument,
-    OutcomesDocument,
-    RankingDocument,
     RowDocument,
     SectionDocument,
 )
@@ -162,8 +157,8 @@ def accuracy_answer(
         sections=tuple(
             _section(section, sections[section.id], by) for section in _SECTIONS if sections[section.id]
         ),
-        outcomes=OutcomesDocument(**asdict(outcomes(rows))),
-        noise_floor=None if (floor := noise_floor(rows)) is None else NoiseFloorDocument(**asdict(floor)),
+        outcomes=outcomes(rows),
+        noise_floor=noise_floor(rows),
         contests=tuple(
             contest
             for name, title, parts, simple in _CONTESTS
@@ -194,14 +189,9 @@ def _section(section: _Section, rows: Sequence[Comparison], by: Axis | None) -> 
 
 
 def _group(name: str, rows: Sequence[Comparison]) -> GroupDocument:
-    shipped = _errors(rows)
+    shipped = errors(rows)
     assert shipped is not None, "groups have rows"
-    return GroupDocument(name=name, rows=len(rows), unseen=_errors(unseen_view(rows)), shipped=shipped)
-
-
-def _errors(rows: Sequence[Comparison]) -> ErrorsDocument | None:
-    found = errors(rows)
-    return None if found is None else ErrorsDocument(**asdict(found))
+    return GroupDocument(name=name, rows=len(rows), unseen=errors(unseen_view(rows)), shipped=shipped)
 
 
 def _contest(
@@ -225,7 +215,7 @@ def _method(method: _Method, rows: Sequence[Comparison]) -> MethodDocument:
     order = ranking(row for row in rows if row.quantity != "memory")
     return MethodDocument(
         method=method, title=_METHODS[method], rows=found.rows, median=found.median, mean=found.mean,
-        p90=found.p90, ranking=None if order is None else RankingDocument(**asdict(order)),
+        p90=found.p90, ranking=order,
     )  # fmt: skip
 
 

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import median
 
 import numpy as np
 
+from advisor.accuracy_documents import (
+    ErrorsDocument,
+    NoiseFloorDocument,
+    OutcomesDocument,
+    RankingDocument,
+)
 from advisor.fit.comparison import Comparison
 from advisor.operators import Floats
 
@@ -16,76 +22,7 @@ CLEAR_DIFFERENCE = 1.1
 same card differ by some percent."""
 
 
-@dataclass(frozen=True, slots=True)
-class Errors:
-    """Errors of a number of rows; an error is predicted over measured, less one.
-
-    Attributes:
-        rows: figures compared.
-        median: of the absolute errors.
-        mean: of the absolute errors.
-        p90: their 90th percentile, between neighbouring rows in proportion.
-        bias: median of the errors with their sign; above 0 where predictions are too high.
-        coverage: share of the rows whose measured figure lies in the 80 % interval; 0.8 would be right.
-        width: median of the upper over the lower end of the interval.
-    """
-
-    rows: int
-    median: float
-    mean: float
-    p90: float
-    bias: float
-    coverage: float
-    width: float
-
-
-@dataclass(frozen=True, slots=True)
-class Ranking:
-    """How well predictions order GPUs that were measured in the same setting.
-
-    Attributes:
-        settings: settings that were measured on two GPUs or more.
-        pairs: pairs of such GPUs whose measured figures differ.
-        agreement: share of the pairs whose faster GPU is predicted to be the faster; a tie counts as half.
-        clear_pairs: pairs that differ by more than :data:`CLEAR_DIFFERENCE`.
-        clear_agreement: the share of these.
-        regret_mean: share of the throughput of the fastest GPU that is lost by taking the one predicted to be the
-            fastest, mean over the settings.
-        regret_p90: its 90th percentile.
-    """
-
-    settings: int
-    pairs: int
-    agreement: float | None
-    clear_pairs: int
-    clear_agreement: float | None
-    regret_mean: float
-    regret_p90: float
-
-
-@dataclass(frozen=True, slots=True)
-class Outcomes:
-    """Whether runs are predicted to fit into memory: of those that ran out of it, and of those that ran."""
-
-    failed: int
-    failed_called_fitting: int
-    ran: int
-    ran_called_failing: int
-
-
-@dataclass(frozen=True, slots=True)
-class NoiseFloor:
-    """How far published throughputs of one configuration lie apart, as factors of the largest over the smallest."""
-
-    between_sources_settings: int
-    between_sources_median: float
-    between_sources_p90: float
-    between_versions_settings: int
-    between_versions_median: float
-    between_versions_p90: float
-
-
-def noise_floor(rows: Iterable[Comparison]) -> NoiseFloor | None:
+def noise_floor(rows: Iterable[Comparison]) -> NoiseFloorDocument | None:
     """Return how far published throughputs disagree, None where no configuration was published twice.
 
     Of each source the median counts between sources.
@@ -105,10 +42,14 @@ def noise_floor(rows: Iterable[Comparison]) -> NoiseFloor | None:
     ]
     if not between or not within:
         return None
-    return NoiseFloor(
-        len(between), median(between), float(np.quantile(between, 0.9)),
-        len(within), median(within), float(np.quantile(within, 0.9)),
-    )  # fmt: skip
+    return NoiseFloorDocument(
+        between_sources_settings=len(between),
+        between_sources_median=median(between),
+        between_sources_p90=float(np.quantile(between, 0.9)),
+        between_versions_settings=len(within),
+        between_versions_median=median(within),
+        between_versions_p90=float(np.quantile(within, 0.9)),
+    )
 
 
 def _apart(values: Sequence[float]) -> float:
@@ -140,7 +81,7 @@ def baseline_view(rows: Iterable[Comparison], name: str, *, scaled: bool) -> tup
     return tuple(replace(row, predicted=row.predicted * factor) for row in found)
 
 
-def errors(rows: Sequence[Comparison]) -> Errors | None:
+def errors(rows: Sequence[Comparison]) -> ErrorsDocument | None:
     """Return the errors of some rows, None where there are none."""
     if not rows:
         return None
@@ -149,7 +90,7 @@ def errors(rows: Sequence[Comparison]) -> Errors | None:
     )
     signed: Floats = predicted / measured - 1
     sizes = np.abs(signed)
-    return Errors(
+    return ErrorsDocument(
         rows=len(rows),
         median=float(np.median(sizes)),
         mean=float(sizes.mean()),
@@ -160,7 +101,7 @@ def errors(rows: Sequence[Comparison]) -> Errors | None:
     )
 
 
-def ranking(rows: Iterable[Comparison]) -> Ranking | None:
+def ranking(rows: Iterable[Comparison]) -> RankingDocument | None:
     """Return how well throughputs order GPUs, None where no setting was measured on two.
 
     A setting fixes everything but the GPU, the number of GPUs included, so the throughput of all of them orders GPUs as
@@ -174,7 +115,7 @@ def ranking(rows: Iterable[Comparison]) -> Ranking | None:
     measured, right = pairs[:, 0], pairs[:, 1]
     apart, clear = measured > 1, measured > CLEAR_DIFFERENCE
     lost = np.array([_lost(speeds) for speeds in settings])
-    return Ranking(
+    return RankingDocument(
         settings=len(settings),
         pairs=int(apart.sum()),
         agreement=float(right[apart].mean()) if apart.any() else None,
@@ -185,12 +126,12 @@ def ranking(rows: Iterable[Comparison]) -> Ranking | None:
     )
 
 
-def outcomes(rows: Iterable[Comparison]) -> Outcomes:
+def outcomes(rows: Iterable[Comparison]) -> OutcomesDocument:
     """Return how many runs are wrongly said to fit or not to fit."""
     known = [row for row in rows if row.quantity == "feasibility"]
     failed = [row for row in known if not row.measured]
     ran = [row for row in known if row.measured]
-    return Outcomes(
+    return OutcomesDocument(
         failed=len(failed),
         failed_called_fitting=sum(bool(row.predicted) for row in failed),
         ran=len(ran),
