@@ -17,17 +17,18 @@ from advisor.documents import (
     EstimateDocument,
     EvidenceDocument,
     MemoryDocument,
+    OutlayDocument,
     PlanDocument,
     ShardingDocument,
     WhatIfDocument,
 )
-from advisor.economics import hours_of_use
+from advisor.economics import hours_of_use, outlays
 from advisor.estimation.devices import constants_of, context_mib
 from advisor.estimation.interval import combined
 from advisor.estimation.memory import memory_interval
 from advisor.estimation.network import GPUS_PER_NODE
 from advisor.estimation.step import training_step_s
-from advisor.estimation.time import MATRIX_KINDS, memory_times, row_times
+from advisor.estimation.time import MATRIX_KINDS
 from advisor.execution import (
     CHECKPOINTING,
     CalibrationConstants,
@@ -40,13 +41,13 @@ from advisor.execution import (
     version_key,
 )
 from advisor.hardware import Device
-from advisor.operators import Kind, OperatorTable, Phase
+from advisor.operators import Kind
 from advisor.plan import is_compact
 from advisor.prices import PriceRecord
 from advisor.problem import Problem, precision_of, weight_format
 from advisor.quantity import Quantity
 from advisor.units import GIB
-from advisor.workload import Precision
+from advisor.workload import Economics, Precision
 
 COMMUNICATION = "communication and bubbles"
 LAUNCHES = "kernel launches"
@@ -158,8 +159,7 @@ def memory_document(candidate: Candidate, constants: Constants) -> MemoryDocumen
     """Return the memory of a candidate's plan by part, in GiB."""
     search = candidate.team.search
     parts = search.memory(candidate.layout)
-    micro = int(np.flatnonzero(search.micro == candidate.micro_batch)[0])
-    where = (micro, CHECKPOINTING.index(candidate.checkpointing))
+    where = _place_in(candidate)
     context = context_mib(candidate.device, constants) * 2**20
     fixed = (parts.parameters + float(parts.gradients[where]) + parts.optimizer + context) / GIB
     reserved = (float(parts.reserved[where]) + context) / GIB
@@ -203,38 +203,6 @@ def plan_document(problem: Problem, candidate: Candidate) -> PlanDocument:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class _Seconds:
-    """Seconds by kind of operator: of one micro-batch with its recomputation, and of the optimizer step."""
-
-    step: dict[str, float]
-    once: dict[str, float]
-    streaming: float
-    """The part of ``step`` in matrix products that wait for memory."""
-
-
-def _kernel_seconds(
-    table: OperatorTable, candidate: Candidate, micro_batch: float, constants: Constants
-) -> _Seconds:
-    rates = candidate.team.search.group.rates.at(slice(candidate.index, candidate.index + 1))
-    sizes = np.array([micro_batch])
-    seconds = row_times(table, rates, sizes, constants.kernel, candidate.team.search.group.software)[:, 0, 0]
-    memory = memory_times(table, rates, sizes, constants.kernel, candidate.team.search.group.software)[
-        :, 0, 0
-    ]
-    level = CHECKPOINTING.index(candidate.checkpointing)
-    again = table.recomputed()[level]
-    running = np.where(table.phase == Phase.OPTIMIZER, 0.0, 1.0) + again
-    step: dict[str, float] = {}
-    once: dict[str, float] = {}
-    for kind in np.unique(table.kind):
-        chosen = table.kind == kind
-        step[Kind(kind).label] = float((seconds * running)[chosen].sum())
-        once[Kind(kind).label] = float(seconds[chosen & (table.phase == Phase.OPTIMIZER)].sum())
-    waiting = np.isin(table.kind, MATRIX_KINDS) & (memory >= seconds)
-    return _Seconds(step, once, float((seconds * running)[waiting].sum()))
-
-
 def breakdown(
     problem: Problem, candidate: Candidate, constants: Constants
 ) -> tuple[tuple[BreakdownDocument, ...], float]:
@@ -242,18 +210,16 @@ def breakdown(
 
     What no kernel explains is launching, the network or a bubble.
     """
-    group, layout = candidate.team.search.group, candidate.layout
-    table = group.describe(layout.tensor, is_compact(layout) if problem.training else False).table
+    search, layout = candidate.team.search, candidate.layout
+    scale = float(search.group.software.overhead) / layout.pipeline
+    place = (candidate.index, *_place_in(candidate))
     total: dict[str, float] = {}
     streaming = 0.0
-    for each, times in _passes(problem, candidate, table):
-        micro = candidate.micro_batch if problem.training else candidate.micro_batch / layout.data
-        found = _kernel_seconds(each, candidate, micro, constants)
-        scale = float(group.software.overhead) / layout.pipeline
-        for label, seconds in found.step.items():
-            value = times * seconds + found.once[label] / layout.shards
-            total[label] = total.get(label, 0.0) + value * scale
-        streaming += times * found.streaming * scale
+    for found, times in zip(search.kind_times(layout), candidate.runs(), strict=True):
+        passed = times * found.step[:, *place] + found.once[:, candidate.index] / layout.shards
+        for kind, value in zip(found.kinds, passed.tolist(), strict=True):
+            total[kind.label] = total.get(kind.label, 0.0) + value * scale
+        streaming += times * float(found.streaming[place]) * scale
     rest = candidate.step_s - sum(total.values())
     traffic = min(_communication_s(problem, candidate, constants), max(rest, 0.0))
     for label, seconds in ((COMMUNICATION, traffic), (LAUNCHES, rest - traffic)):
@@ -283,24 +249,17 @@ def _communication_s(problem: Problem, candidate: Candidate, constants: Constant
         training_step_s(alone, software.overhead, constants.network),
         (len(search.group.available), len(search.micro), len(CHECKPOINTING)),
     )
-    micro = int(np.flatnonzero(search.micro == candidate.micro_batch)[0])
-    own = float(seconds[candidate.index, micro, CHECKPOINTING.index(candidate.checkpointing)])
+    micro, checkpointing = _place_in(candidate)
+    own = float(seconds[candidate.index, micro, checkpointing])
     accumulation = float(steps[micro])
     bubbles = (layout.pipeline - 1) / (accumulation + layout.pipeline - 1)
     return candidate.step_s - own * (1 - bubbles)
 
 
-def _passes(
-    problem: Problem, candidate: Candidate, table: OperatorTable
-) -> list[tuple[OperatorTable, float]]:
-    """Return the tables that one step runs through, with how many times."""
-    group, layout = candidate.team.search.group, candidate.layout
-    if problem.training:
-        return [(table, candidate.samples / (candidate.micro_batch * layout.data))]
-    passes = [(table, 1.0)]
-    if group.decode is not None:
-        passes.append((group.decode(layout.tensor).table, float(group.new_tokens)))
-    return passes
+def _place_in(candidate: Candidate) -> tuple[int, int]:
+    """Return where a candidate's micro-batch and checkpointing stand among those that were tried."""
+    micro = int(np.flatnonzero(candidate.team.search.micro == candidate.micro_batch)[0])
+    return micro, CHECKPOINTING.index(candidate.checkpointing)
 
 
 def bottleneck(candidate: Candidate, rows: Sequence[BreakdownDocument], streaming: float) -> str:
@@ -328,6 +287,17 @@ def bottleneck(candidate: Candidate, rows: Sequence[BreakdownDocument], streamin
     return f"memory bandwidth: operators that move more than they compute ({rest:.0%} of the step)"
 
 
+def outlay_documents(candidate: Candidate, economics: Economics) -> tuple[OutlayDocument, ...]:
+    """Return buying against renting over the hours of use; nothing where neither has a price."""
+    costs = candidate.costs
+    if not candidate.fits or (costs.purchase is None and costs.rent is None):
+        return ()
+    return tuple(
+        OutlayDocument(hours=hours, buy_usd=buy, rent_usd=rent)
+        for hours, buy, rent in outlays(costs, candidate.hours, economics)
+    )
+
+
 def cost_document(candidate: Candidate, tags: PriceTags, *, whole_job: bool) -> CostDocument:
     """Return the costs; those of the job are null where its length is not known."""
     costs = candidate.costs
@@ -338,6 +308,7 @@ def cost_document(candidate: Candidate, tags: PriceTags, *, whole_job: bool) -> 
         power_usd=costs.power if known else None,
         rent_usd=costs.rent if known else None,
         rent_usd_per_gpu_h=tags.rent.price_usd if tags.rent else None,
+        rent_usd_per_h=candidate.rent_usd_per_h,
         rent_price=described(tags.rent),
         owned_usd=costs.owned if known else None,
         total_usd=costs.total if known else None,

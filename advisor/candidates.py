@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from advisor.economics import Costs, Prices, energy_kwh, job_costs
 from advisor.estimation.power import average_power_w, draw_of
 from advisor.execution import CHECKPOINTING, NOT_CALIBRATED, Constants, Layout
 from advisor.hardware import Device
+from advisor.operators import Description
 from advisor.plan import Choices
 from advisor.problem import Problem, Team
 from advisor.workload import Checkpointing
@@ -48,26 +49,54 @@ class Candidate:
         return self.team.devices[self.index]
 
     @property
+    def rent_usd_per_h(self) -> float | None:
+        """Rent of all GPUs for an hour; None where it is not known, or nothing fits."""
+        return None if self.costs.rent is None or not self.fits else self.costs.rent / self.hours
+
+    @property
+    def samples_in_a_pass(self) -> float:
+        """Samples of one GPU in one pass."""
+        return self.micro_batch if self.team.search.freedom.training else self.micro_batch / self.layout.data
+
+    def passes(self) -> list[Description]:
+        """Return what a step runs, each as often as :meth:`runs` says."""
+        return self.team.search.passes(self.layout)
+
+    def runs(self) -> list[float]:
+        """Return how often a step runs each of its passes."""
+        search = self.team.search
+        if search.freedom.training:
+            return [self.samples / (self.micro_batch * self.layout.data)]
+        return [1.0] if search.group.decode is None else [1.0, float(search.group.new_tokens)]
+
+    @property
     def samples_per_s(self) -> float:
         """Samples of all GPUs together."""
         return self.samples / self.step_s
 
 
 def candidates(
-    problem: Problem, team: Team, count: int, choices: Choices, prices: Sequence[Prices], constants: Constants
+    problem: Problem,
+    team: Team,
+    count: int,
+    choices: Choices,
+    prices: Mapping[str, Prices],
+    constants: Constants,
 ) -> list[Candidate]:
-    """Return the candidate of each device of a team for ``count`` GPUs.
+    """Return the candidate of each device of a team that has prices, for ``count`` GPUs.
 
     Args:
         problem: what is to be run.
         team: the devices.
         count: GPUs of one kind.
         choices: the plans found for ``count``.
-        prices: of one GPU, in the order of the devices.
+        prices: of one GPU, by id.
         constants: for the power model.
     """
     found = []
     for index, device in enumerate(team.devices):
+        if device.id not in prices:
+            continue
         step_s, samples = float(choices.step_s[index]), float(choices.samples[index])
         steps = problem.steps_of(samples) or REFERENCE_STEPS
         hours = steps * step_s / 3600.0
@@ -93,7 +122,7 @@ def candidates(
                 hours=hours,
                 power_w=power,
                 energy_kwh=energy_kwh(power, hours),
-                costs=job_costs(prices[index], count, hours, power, problem.workload.economics),
+                costs=job_costs(prices[device.id], count, hours, power, problem.workload.economics),
             )
         )
     return found

@@ -74,6 +74,15 @@ class BreakdownDocument(Model):
     share: float
 
 
+class OutlayDocument(Model):
+    """What has been spent on all GPUs after some hours of use."""
+
+    hours: float
+    buy_usd: float | None
+    """The purchase, and electricity so far."""
+    rent_usd: float | None
+
+
 class CostDocument(Model):
     """Money, in US dollars. Null is "not known", with the reason among the warnings."""
 
@@ -85,6 +94,8 @@ class CostDocument(Model):
     rent_usd: float | None
     """Renting the GPUs for this job."""
     rent_usd_per_gpu_h: float | None
+    rent_usd_per_h: float | None = None
+    """Renting all the GPUs for an hour, whole instances where fewer are not rented."""
     rent_price: str | None
     owned_usd: float | None
     """This job's share of the purchase over the horizon, plus its power."""
@@ -93,7 +104,38 @@ class CostDocument(Model):
     total_by: Literal["buy", "rent"] | None
     break_even_h: float | None
     """Hours of use after which owning costs less than renting."""
+    over_time: tuple[OutlayDocument, ...] = ()
+    """Buying against renting up to the hours that bought hardware works over its horizon; not in a ranking."""
     prices_as_of: str | None
+
+
+class OperatorPointDocument(Model):
+    """All operators of one kind in one part of a step, without what activation checkpointing runs again."""
+
+    kind: str
+    part: Literal["forward", "backward", "optimizer", "prompt", "token"]
+    """``prompt`` and ``token`` where a model generates."""
+    flops: float
+    """Of all micro-batches of a step (all tokens of a sequence) on one GPU."""
+    moved_bytes: float
+    time_s: float
+    """Of the kernels alone."""
+    intensity_flop_per_byte: float
+    tflops: float
+    """What the device reaches on them, in TFLOP/s."""
+
+
+class RooflineDocument(Model):
+    """The limits of one GPU, and where the operators of the workload lie under them (Williams et al. 2009)."""
+
+    precision: str
+    peak_tflops: float
+    """Dense rate in the plan's precision."""
+    bandwidth_gb_s: float
+    ridge_flop_per_byte: float
+    """Intensity from which the peak and not the memory is the limit."""
+    operators: tuple[OperatorPointDocument, ...]
+    """Those that compute, the longest first."""
 
 
 class EvidenceDocument(Model):
@@ -176,6 +218,8 @@ class EstimateDocument(Model):
     energy_kwh: Quantity | None
     bottleneck: str | None
     breakdown: tuple[BreakdownDocument, ...]
+    roofline: RooflineDocument | None = None
+    """Null in a ranking, and where nothing fits or nothing is counted in FLOPs."""
     cost: CostDocument
     evidence: tuple[EvidenceDocument, ...]
     fitted_on: Literal["both", "gpu", "family", "neither"] | None = None
@@ -194,6 +238,9 @@ class RecommendationDocument(EstimateDocument):
     rank: int
     pareto: bool
     """True when no other answer is both faster and cheaper."""
+    samples_per_s_per_1000_usd: float | None = None
+    """What ``--for value`` maximises: throughput, at the upper end of times, for $1,000 of purchase (of 1,000 h of
+    rent where only that is known)."""
     reasons: tuple[str, ...]
 
 

@@ -22,6 +22,9 @@ class Prices:
     """GPUs of the smallest instance that is rented; fewer are billed as many."""
 
 
+NO_PRICES = Prices(purchase_usd=None, rent_usd_per_h=None)
+
+
 @dataclass(frozen=True, slots=True)
 class Costs:
     """Costs of one job on ``count`` GPUs; None where a price or the duration is not known.
@@ -80,3 +83,28 @@ def job_costs(prices: Prices, count: int, hours: float | None, power_w: float, e
     ways = [(cost, way) for cost, way in ((owned, "buy"), (rent, "rent")) if cost is not None]
     total, total_by = min(ways) if ways else (None, None)
     return Costs(purchase, power, rent, owned, total, total_by, break_even)
+
+
+def outlays(
+    costs: Costs, hours: float, economics: Economics, points: int = 9
+) -> list[tuple[float, float | None, float | None]]:
+    """Return (hours of use, outlay when bought, outlay when rented) up to the horizon, and where buying starts to pay.
+
+    Args:
+        costs: of a job.
+        hours: that the job takes; more than 0.
+        economics: use and horizon.
+        points: evenly spaced, both ends among them.
+    """
+    end = hours_of_use(economics)
+    times = {end * step / (points - 1) for step in range(points)}
+    if costs.break_even_h is not None and costs.break_even_h < end:
+        times.add(costs.break_even_h)
+
+    def grown(at_start: float | None, per_job: float | None, time: float) -> float | None:
+        return None if at_start is None or per_job is None else at_start + per_job / hours * time
+
+    return [
+        (time, grown(costs.purchase, costs.power, time), grown(0.0, costs.rent, time))
+        for time in sorted(times)
+    ]

@@ -15,7 +15,7 @@ from advisor.estimation.devices import DeviceRates
 from advisor.estimation.memory import MemoryParts, Precisions, inference_memory, training_memory
 from advisor.estimation.network import GPUS_PER_NODE, Links, gather_time
 from advisor.estimation.step import StepParts, together, traffic_seconds, training_step_s, training_traffic
-from advisor.estimation.time import SoftwareSpeed, StepTimes, step_times
+from advisor.estimation.time import KindTimes, SoftwareSpeed, StepTimes, kind_times, step_times
 from advisor.execution import CHECKPOINTING, Constants, Layout, Strategy
 from advisor.operators import Description, Floats
 from advisor.workload import Checkpointing, Parallelism
@@ -30,7 +30,7 @@ NEARLY_AS_FAST = 1.02
 """Of plans within this factor of the fastest, the one that needs the least memory is proposed."""
 
 
-@dataclass(frozen=True, eq=False, slots=True)
+@dataclass(frozen=True, slots=True)
 class Freedom:
     """What the user fixed; None leaves a choice to the search."""
 
@@ -167,6 +167,7 @@ class Search:
             else [True, False, False]
         )
         self._times: dict[tuple[int, bool], StepTimes] = {}
+        self._kinds: dict[tuple[int, bool, float], list[KindTimes]] = {}
         self._memory: dict[Layout, MemoryParts] = {}
         self._serving: dict[tuple[int, int], list[tuple[Description, StepTimes]]] = {}
 
@@ -179,6 +180,25 @@ class Search:
                 self.group.software,
             )  # fmt: skip
         return self._times[key]
+
+    def kind_times(self, layout: Layout) -> list[KindTimes]:
+        """Return where the kernels' time goes in each pass that a step is made of, as the tables of :meth:`passes`."""
+        key = (layout.tensor, is_compact(layout), 1.0 if self.freedom.training else float(layout.data))
+        if key not in self._kinds:
+            group = self.group
+            self._kinds[key] = [
+                kind_times(
+                    each.table, group.rates, self.micro / key[2], self.constants.kernel, group.software
+                )
+                for each in self.passes(layout)
+            ]
+        return self._kinds[key]
+
+    def passes(self, layout: Layout) -> list[Description]:
+        """Return what a step runs: a training pass, or the prompt's and that of one new token where it generates."""
+        if self.freedom.training:
+            return [self.group.describe(layout.tensor, is_compact(layout))]
+        return [description for description, _ in self._passes(layout)]
 
     def best(self, count: int) -> Choices:
         """Return the best plan of each device for ``count`` GPUs.

@@ -11,7 +11,7 @@ from advisor.candidates import Candidate, candidates
 from advisor.describe.shipped_networks import shipped_networks
 from advisor.describe.subject import NetworkSubject, Subject, TransformerSubject
 from advisor.documents import EvidenceDocument
-from advisor.economics import Prices
+from advisor.economics import NO_PRICES
 from advisor.errors import InputError
 from advisor.evidence import (
     Comparison,
@@ -33,8 +33,6 @@ from advisor.workload import Workload
 
 SHOWN = 3
 """Published runs shown beside an estimate."""
-
-_NO_PRICES = [Prices(purchase_usd=None, rent_usd_per_h=None, billed_gpus=1)]
 
 
 @dataclass(frozen=True, eq=False)
@@ -108,7 +106,7 @@ class PublishedRuns:
                 choices = team.search.best(count)
             except LookupError:
                 continue
-            return candidates(problem, team, count, choices, _NO_PRICES, self.constants)[0]
+            return candidates(problem, team, count, choices, {gpu: NO_PRICES}, self.constants)[0]
         return None
 
     def _transformer_run(self, run: Measurement) -> Candidate | None:

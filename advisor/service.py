@@ -7,14 +7,15 @@ touches the network.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import math
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from advisor.accuracy_documents import AccuracyAnswer, Axis
 from advisor.alternatives import MORE_GPUS, changes
-from advisor.answers import PriceTags, estimate_document, time_spread
+from advisor.answers import PriceTags, estimate_document, outlay_documents, time_spread
 from advisor.baseline import Baseline
 from advisor.calibration import profile_of
 from advisor.candidates import Candidate, candidates
@@ -53,7 +54,7 @@ from advisor.models import CodePolicy, named_subject, operator_table, runnable_o
 from advisor.network import NetworkTable, TorchModel
 from advisor.plan import counts
 from advisor.prices import PriceBook, load_prices
-from advisor.problem import Problem, Team, problem_of, refusal, teams
+from advisor.problem import Problem, problem_of, refusal
 from advisor.published_runs import PublishedRuns
 from advisor.ranking import (
     EXPLANATIONS,
@@ -69,8 +70,11 @@ from advisor.ranking import (
     picks,
     rank,
     relaxations,
+    score,
 )
+from advisor.roofline import roofline_document
 from advisor.schemas import schema
+from advisor.searched import Searched, SearchedBefore
 from advisor.units import GIB
 from advisor.views import (
     about,
@@ -131,7 +135,9 @@ class Advisor:
         self._folders = tuple(catalog_folders)
         self._root = root or data_root()
         self._code = code or CodePolicy()
-        self._traced: dict[str, Subject] = {}
+        self._subjects: dict[str, Subject] = {}
+        self._tagged: dict[tuple[str, int], PriceTags] = {}
+        self._before = SearchedBefore()
 
     @cached_property
     def devices(self) -> tuple[Device, ...]:
@@ -342,9 +348,20 @@ class Advisor:
         )
 
     def compare(
-        self, workload: Workload, *, gpus: Sequence[str], count: int | None = None, cpu: str | None = None
+        self,
+        workload: Workload,
+        *,
+        gpus: Sequence[str],
+        count: int | Sequence[int] | None = None,
+        cpu: str | None = None,
     ) -> CompareAnswer:
         """Estimate on the named GPUs and relate each to the first.
+
+        Args:
+            workload: the job.
+            gpus: ids, names or aliases.
+            count: GPUs of each, one number for all or one for each; see :meth:`estimate`.
+            cpu: a processor to compare with: an id or name, or ``local``.
 
         Raises:
             InputError: as :meth:`estimate`.
@@ -494,13 +511,16 @@ class Advisor:
         return problem_of(workload, self._subject(workload))
 
     def _subject(self, workload: Workload) -> Subject:
-        """Return the model that a workload names; code runs once, however often it is asked about."""
-        if workload.model.torch is None:
+        """Return the model that a workload names; code runs once, however often it is asked about.
+
+        A model in a file is read each time: the file may have changed.
+        """
+        if workload.model.table is not None or workload.model.huggingface is not None:
             return subject_of(workload, self._root, self.constants.learners, self._code)
-        key = workload.model.model_dump_json()
-        if key not in self._traced:
-            self._traced[key] = subject_of(workload, self._root, self.constants.learners, self._code)
-        return self._traced[key]
+        key = f"{workload.name} {workload.model.model_dump_json()}"
+        if key not in self._subjects:
+            self._subjects[key] = subject_of(workload, self._root, self.constants.learners, self._code)
+        return self._subjects[key]
 
     def _search(
         self, problem: Problem, devices: Sequence[Device], accepted: Callable[[Candidate], bool]
@@ -515,49 +535,48 @@ class Advisor:
             return
         limit = problem.workload.constraints.max_count
         largest = {device.id: largest_count(device, limit) for device in devices}
-        groups = teams(problem, devices, self.constants)
+        searched = self._before.of(problem, devices, self.constants)
         fitted: set[str] = set()
         settled: set[str] = set()
         numbers = counts(max(largest.values()))
         for awkward in (False, True):
-            if awkward:
-                unsettled = [each for each in devices if each.id in fitted and each.id not in settled]
-                groups = teams(problem, unsettled, self.constants)
+            wanted = (fitted - settled) if awkward else set(largest)
             for count in numbers:
-                if is_awkward(count) is not awkward or not groups:
+                if is_awkward(count) is not awkward:
                     continue
-                for candidate in self._of_count(problem, groups, count):
-                    name = candidate.device.id
-                    if count > largest[name]:
-                        continue
+                possible = {name for name in wanted if count <= largest[name]}
+                for candidate in self._of_count(problem, searched, count, possible):
                     if candidate.fits:
-                        fitted.add(name)
+                        fitted.add(candidate.device.id)
                         if accepted(candidate):
-                            settled.add(name)
+                            settled.add(candidate.device.id)
                     yield candidate
         if limit is None:
-            yield from self._whole_nodes(problem, [each for each in devices if each.id not in fitted])
+            yield from self._whole_nodes(
+                problem,
+                searched,
+                {each.id for each in devices if each.id not in fitted and joins_nodes(each)},
+            )
 
-    def _whole_nodes(self, problem: Problem, devices: Sequence[Device]) -> Iterator[Candidate]:
-        remaining = [device for device in devices if joins_nodes(device)]
+    def _whole_nodes(self, problem: Problem, searched: Searched, remaining: set[str]) -> Iterator[Candidate]:
         for count in counts(LARGEST_COUNT):
-            if count <= GPUS_PER_NODE or not remaining:
+            if count <= GPUS_PER_NODE:
                 continue
-            fitted = set()
-            for candidate in self._of_count(problem, teams(problem, remaining, self.constants), count):
+            for candidate in list(self._of_count(problem, searched, count, remaining)):
                 if candidate.fits:
-                    fitted.add(candidate.device.id)
+                    remaining = remaining - {candidate.device.id}
                 yield candidate
-            remaining = [device for device in remaining if device.id not in fitted]
 
-    def _of_count(self, problem: Problem, groups: Sequence[Team], count: int) -> Iterator[Candidate]:
-        for team in groups:
-            try:
-                choices = team.search.best(count)
-            except LookupError:
-                continue
-            prices = [self._prices_of(device.id, count) for device in team.devices]
-            yield from candidates(problem, team, count, choices, prices, self.constants)
+    def _of_count(
+        self, problem: Problem, searched: Searched, count: int, wanted: Collection[str] | None = None
+    ) -> Iterator[Candidate]:
+        """Yield the best plan of each device for a number of GPUs; of ``wanted`` ones alone where they are named."""
+        for team in searched.teams:
+            names = [device.id for device in team.devices if wanted is None or device.id in wanted]
+            choices = searched.best(team, count) if names else None
+            if choices is not None:
+                prices = {name: self._prices_of(name, count) for name in names}
+                yield from candidates(problem, team, count, choices, prices, self.constants)
 
     def _prices_of(self, gpu: str, count: int) -> Prices:
         tags = self._tags(gpu, count)
@@ -569,7 +588,11 @@ class Advisor:
         )
 
     def _tags(self, gpu: str, count: int) -> PriceTags:
-        return PriceTags(self.prices.buy_price(gpu), self.prices.rent_price(gpu, count))
+        if (gpu, count) not in self._tagged:
+            self._tagged[gpu, count] = PriceTags(
+                self.prices.buy_price(gpu), self.prices.rent_price(gpu, count)
+            )
+        return self._tagged[gpu, count]
 
     def _baseline(self, problem: Problem, name: str) -> Baseline:
         """Return what a processor does of a problem, in a precision that suits it.
@@ -586,7 +609,8 @@ class Advisor:
         try:
             other = problem_of(workload, problem.subject)
             reason = refusal(other, device)
-            found = None if reason else self._of_count(other, teams(other, [device], self.constants), 1)
+            searched = None if reason else self._before.of(other, [device], self.constants)
+            found = None if searched is None else self._of_count(other, searched, 1)
             candidate = None if found is None else next(found, None)
         except InputError as error:
             return Baseline(device, local, problem, None, str(error))
@@ -644,19 +668,31 @@ class Advisor:
         speed_up = baseline.speed_up(problem, candidate, self.constants)
         fields = {name: getattr(estimate, name) for name in type(estimate).model_fields}
         fields["speedup_over_cpu"] = speed_up
+        price_of_work = score(candidate, "value", row.cost, row.time_factor)
         return RecommendationDocument(
-            **fields, rank=place, pareto=row.pareto, reasons=reasons(problem, row, estimate)
+            **fields,
+            rank=place,
+            pareto=row.pareto,
+            samples_per_s_per_1000_usd=None
+            if math.isinf(price_of_work)
+            else 1000 * problem.subject.samples_in_one / price_of_work,
+            reasons=reasons(problem, row, estimate),
         )
 
     def _estimates(
-        self, problem: Problem, gpus: Sequence[str], count: int | None, baseline: Baseline | None = None
+        self,
+        problem: Problem,
+        gpus: Sequence[str],
+        count: int | Sequence[int] | None,
+        baseline: Baseline | None = None,
     ) -> Iterator[EstimateDocument]:
         sharding = problem.freedom.sharding
         if count is None:
             count = 1
             if sharding is not None and not isinstance(sharding, str):
                 count = sharding.data * sharding.tensor * sharding.pipeline
-        for name in gpus:
+        numbers = [count] * len(gpus) if isinstance(count, int) else count
+        for name, number in zip(gpus, numbers, strict=True):
             device = self._device(name)
             if reason := problem.subject.refusal(device):
                 raise InputError(reason, field="gpu", value=name, accepted="a GPU that the library supports")
@@ -667,7 +703,7 @@ class Advisor:
                     value=problem.workload.precision,
                     accepted="auto, or a precision that the GPU has",
                 )
-            yield self._estimate_on(problem, device, count, baseline)
+            yield self._estimate_on(problem, device, number, baseline)
 
     def _estimate_on(
         self, problem: Problem, device: Device, count: int, baseline: Baseline | None
@@ -677,7 +713,7 @@ class Advisor:
         Raises:
             InputError: the batch or the layout cannot be split over ``count`` GPUs.
         """
-        found = list(self._of_count(problem, teams(problem, [device], self.constants), count))
+        found = list(self._of_count(problem, Searched(problem, [device], self.constants), count))
         if not found:
             raise InputError(
                 f"{problem.freedom.global_batch} samples a step cannot be run on {count} GPUs as asked",
@@ -696,10 +732,13 @@ class Advisor:
             evidence=self._published.near(problem, device, count),
             would_fit=would_fit,
         )
-        if baseline is None:
-            return estimate
-        speed_up = baseline.speed_up(problem, candidate, self.constants)
-        return estimate.model_copy(update={"speedup_over_cpu": speed_up})
+        over_time = outlay_documents(candidate, problem.workload.economics)
+        more: dict[str, object] = {"cost": estimate.cost.model_copy(update={"over_time": over_time})}
+        if candidate.fits:
+            more["roofline"] = roofline_document(problem, candidate, self.constants)
+        if baseline is not None:
+            more["speedup_over_cpu"] = baseline.speed_up(problem, candidate, self.constants)
+        return estimate.model_copy(update=more)
 
     def _would_fit(self, problem: Problem, device: Device, count: int) -> Iterator[WhatIfDocument]:
         """Yield changes under which the job would fit, gentlest first."""
@@ -712,7 +751,7 @@ class Advisor:
                 continue
             if refusal(other, device):
                 continue
-            found = list(self._of_count(other, teams(other, [device], self.constants), number))
+            found = list(self._of_count(other, Searched(other, [device], self.constants), number))
             if found and found[0].fits:
                 yield WhatIfDocument(change=change, required_gib=found[0].required_bytes / GIB)
                 if change.endswith(MORE_GPUS):

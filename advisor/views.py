@@ -127,7 +127,7 @@ def pick_document(problem: Problem, label: str, row: Ranked, place: int) -> Pick
         total_time_h=candidate.hours if whole_job else None,
         purchase_usd=candidate.costs.purchase,
         rent_usd=candidate.costs.rent if whole_job else None,
-        rent_usd_per_h=None if candidate.costs.rent is None else candidate.costs.rent / candidate.hours,
+        rent_usd_per_h=candidate.rent_usd_per_h,
         rank=place,
     )
 

@@ -18,7 +18,7 @@ from typing import Any
 from advisor.answers import breakdown
 from advisor.candidates import candidates
 from advisor.describe.subject import TransformerSubject
-from advisor.economics import Prices
+from advisor.economics import NO_PRICES
 from advisor.evidence import Measurement, load_measurements
 from advisor.hardware import Device
 from advisor.problem import Problem, Team, problem_of, refusal, teams
@@ -102,7 +102,7 @@ def terms(prediction: Prediction, advisor: Advisor) -> dict[str, float]:
     """Return the seconds of one predicted step by kind of operator."""
     run, team = prediction.measurement, prediction.team
     choices = team.search.best(run.count)
-    prices = [Prices(purchase_usd=None, rent_usd_per_h=None, billed_gpus=1)]
+    prices = {team.devices[0].id: NO_PRICES}
     (candidate,) = candidates(prediction.problem, team, run.count, choices, prices, advisor.constants)
     rows, _ = breakdown(prediction.problem, candidate, advisor.constants)
     return {row.kind: row.time_s for row in rows}

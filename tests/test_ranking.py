@@ -63,7 +63,7 @@ def contenders(
     by_id = dict(zip([device.id for device in devices], prices, strict=True))
     found = []
     for team in teams(problem, devices, constants):
-        tags = [by_id[device.id] for device in team.devices]
+        tags = {device.id: by_id[device.id] for device in team.devices}
         for count in counts:
             found += candidates(problem, team, count, team.search.best(count), tags, constants)
     return found

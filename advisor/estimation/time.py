@@ -114,17 +114,46 @@ def row_times(
     return row_seconds(asked, rates.on_grid(), kernel)
 
 
-def memory_times(
+@dataclass(frozen=True, eq=False, slots=True)
+class KindTimes:
+    """Seconds of kernels by kind of operator, K kinds on G devices for M micro-batches.
+
+    Attributes:
+        kinds: the kinds in the table, shape [K].
+        step: one micro-batch with what a level of checkpointing recomputes, shape [K, G, M, C].
+        once: the optimizer step, shape [K, G].
+        streaming: the part of ``step`` in matrix products that wait for memory, shape [G, M, C].
+    """
+
+    kinds: tuple[Kind, ...]
+    step: Floats
+    once: Floats
+    streaming: Floats
+
+
+def kind_times(
     table: OperatorTable,
     rates: DeviceRates,
     micro_batches: Floats,
     kernel: KernelConstants,
     software: SoftwareSpeed,
-) -> Floats:
-    """Return seconds that the memory traffic of all ``repeat`` kernels of each row takes, shape [R, G, M]."""
+) -> KindTimes:
+    """Return where the time of one micro-batch goes; arguments as of :func:`step_times`."""
     asked = aged(loads(table, rates.multiprocessors, micro_batches, kernel), software)
     lifted = rates.on_grid()
-    return np.asarray(asked.repeat * _traffic_seconds(asked, lifted, kernel) * _paces(asked, lifted))
+    seconds = row_seconds(asked, lifted, kernel)
+    traffic = asked.repeat * _traffic_seconds(asked, lifted, kernel) * _paces(asked, lifted)
+    optimizer = table.phase == Phase.OPTIMIZER
+    running = np.where(optimizer, 0.0, 1.0) + table.recomputed()
+    waiting = np.where(np.isin(table.kind, MATRIX_KINDS)[:, None, None] & (traffic >= seconds), seconds, 0.0)
+    kinds = np.unique(table.kind)
+    member = (table.kind == kinds[:, None]).astype(float)
+    return KindTimes(
+        kinds=tuple(Kind(kind) for kind in kinds),
+        step=np.einsum("kr,cr,rgm->kgmc", member, running, seconds, optimize=True),
+        once=np.asarray((member * optimizer) @ seconds[:, :, 0]),
+        streaming=np.einsum("cr,rgm->gmc", running, waiting, optimize=True),
+    )
 
 
 def loads(

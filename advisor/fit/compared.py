@@ -10,7 +10,7 @@ import numpy as np
 
 from advisor.answers import time_spread
 from advisor.candidates import Candidate, candidates
-from advisor.economics import Prices
+from advisor.economics import NO_PRICES
 from advisor.estimation.devices import constants_of
 from advisor.estimation.memory import memory_interval
 from advisor.evidence import Measurement
@@ -26,8 +26,6 @@ from advisor.fit.runs import LeftOut, Run, published_runs
 from advisor.hardware import Device
 from advisor.quantity import Quantity as Estimated
 from advisor.units import GIB
-
-_NO_PRICES = [Prices(purchase_usd=None, rent_usd_per_h=None, billed_gpus=1)]
 
 _ONLY_OF_THE_GPU = frozenset(
     {
@@ -84,7 +82,9 @@ def _of(
     """
     measurement = run.measurement
     choices = run.search.best(measurement.count)
-    (candidate,) = candidates(run.problem, run.team, measurement.count, choices, _NO_PRICES, constants)
+    (candidate,) = candidates(
+        run.problem, run.team, measurement.count, choices, {run.team.devices[0].id: NO_PRICES}, constants
+    )
 
     def row(**fields: object) -> Comparison:
         return Comparison(
