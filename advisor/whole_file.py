@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from advisor.errors import ExternalError, InputError
+
 
 @contextmanager
 def whole_file(folder: Path, data: bytes) -> Iterator[Path]:
@@ -31,3 +33,28 @@ def whole_file(folder: Path, data: bytes) -> Iterator[Path]:
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def write_text_file(path: Path, text: str, *, replace: bool) -> None:
+    """Write a file for the user, all of it or nothing; a device or a named pipe is written to, not replaced.
+
+    Args:
+        path: where to.
+        text: its content, as UTF-8.
+        replace: whether a file that exists may be replaced.
+
+    Raises:
+        InputError: it exists and may not be replaced.
+        ExternalError: it cannot be written.
+    """
+    data = text.encode("utf-8")
+    try:
+        if path.exists() and not path.is_file():
+            path.write_bytes(data)
+            return
+        with whole_file(path.parent, data) as temporary:
+            if path.exists() and not replace:
+                raise InputError("the file exists", value=str(path))
+            temporary.replace(path)
+    except OSError as error:
+        raise ExternalError(f"{path}: cannot be written ({error.strerror or error})") from None

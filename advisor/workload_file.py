@@ -26,6 +26,20 @@ _DURATION = re.compile(r"\s*([0-9]*\.?[0-9]+)\s*([a-z]*)\s*\Z")
 Form = Literal["value", "list", "hours", "number"]
 """How the text of an option is read: a YAML scalar, a comma list, a duration or a plain number."""
 
+FORMS: Mapping[str, Form] = {
+    "constraints.acquire": "list",
+    "constraints.budget_usd": "number",
+    "constraints.deadline_h": "hours",
+    "constraints.max_power_w": "number",
+    "constraints.min_memory_gib": "number",
+    "constraints.segments": "list",
+    "constraints.vendors": "list",
+    "economics.electricity_usd_per_kwh": "number",
+    "economics.hours_per_week": "number",
+    "lora.targets": "list",
+}
+"""How the text of a field is read where that is not as a YAML scalar."""
+
 
 class Setting(NamedTuple):
     """One field set on the command line, and the option that did it."""
@@ -53,13 +67,14 @@ def is_file(source: str) -> bool:
         return False
 
 
-def read_setting(option: str, field: str, text: str, form: Form = "value") -> Setting:
-    """Return what a short option such as ``--tokens 50e6`` sets.
+def read_setting(option: str, field: str, text: str) -> Setting:
+    """Return what a short option such as ``--tokens 50e6``, or a field of a form, sets.
 
     Raises:
         InputError: the text has not the form that the option needs.
     """
     label = f"{option} {text}"
+    form = FORMS.get(field, "value")
     try:
         if form == "list":
             value: object = [part.strip() for part in text.split(",") if part.strip()]

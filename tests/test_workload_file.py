@@ -125,9 +125,9 @@ def test_batch_means_the_batch_of_the_task():
 
 def test_short_options():
     assert read_setting("--tokens", "data.tokens", "50e6").value == 50e6
-    assert read_setting("--vendor", "constraints.vendors", "nvidia, amd", "list").value == ["nvidia", "amd"]
-    assert read_setting("--deadline", "constraints.deadline_h", "3d", "hours").value == 72
-    assert read_setting("--budget", "constraints.budget_usd", "$3k", "number").value == 3000
+    assert read_setting("--vendor", "constraints.vendors", "nvidia, amd").value == ["nvidia", "amd"]
+    assert read_setting("--deadline", "constraints.deadline_h", "3d").value == 72
+    assert read_setting("--budget", "constraints.budget_usd", "$3k").value == 3000
     assert read_set_option("sharding={data: 2}").value == {"data": 2}
     assert read_set_option("name=").value is None
 
