@@ -13,13 +13,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from advisor.version import __version__
+
 if TYPE_CHECKING:
     from advisor.documents import CompareAnswer, EstimateAnswer, RecommendAnswer
-    from advisor.ranking import Objective
+    from advisor.objective import Objective
     from advisor.service import Advisor
     from advisor.workload import Workload
 
-__version__ = "0.1.0"
 __all__ = ["__version__", "compare", "estimate", "recommend"]
 
 

@@ -7,7 +7,6 @@ its own; nothing here ever replaces one.
 
 from __future__ import annotations
 
-import os
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,13 +19,13 @@ from advisor.errors import AdvisorError, ExternalError, InputError, nearest
 from advisor.network import NetworkTable
 from advisor.profile import Profile
 from advisor.suite import Suite
+from advisor.user_data import DATA_VARIABLE, user_data_folder
 from advisor.whole_file import whole_file
 from advisor.yaml_io import parse_json, parse_yaml, read_text, read_yaml, validate
 
 SCHEMA = "gpu-advisor/calibration/"
 VERSION = 1
 FOLDER = "calibration"
-DATA_VARIABLE = "GPU_ADVISOR_DATA"
 HEADER = (
     "# A calibration of gpu-advisor: measurements of one machine. gpu-advisor calibrate show lists them.\n"
 )
@@ -73,12 +72,7 @@ def load_tables(root: Path) -> dict[str, NetworkTable]:
 
 def own_folder() -> Path:
     """Return the folder of this user's profiles; it need not exist."""
-    chosen = os.environ.get(DATA_VARIABLE)
-    if chosen:
-        return Path(chosen).expanduser() / FOLDER
-    from platformdirs import user_data_path
-
-    return user_data_path("gpu-advisor", appauthor=False) / FOLDER
+    return user_data_folder() / FOLDER
 
 
 def read_profile(path: Path) -> Profile:

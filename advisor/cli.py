@@ -13,30 +13,29 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, NoReturn, TextIO, TypeVar
 
 from advisor import __version__, diagnostics
-from advisor.errors import AdvisorError, ExitCode, ExternalError, InputError
+from advisor.errors import AdvisorError, ExitCode, InputError
+from advisor.objective import OBJECTIVES
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from advisor.calibration import StoredProfile
-    from advisor.network import TorchModel
     from advisor.quantity import Model
     from advisor.render.table import Page
     from advisor.service import Advisor, CodePolicy
+    from advisor.torch_model import TorchModel
     from advisor.workload import Workload
-    from advisor.workload_file import Form
 
 _T = TypeVar("_T")
 
-OBJECTIVES = ("balanced", "cost", "time", "energy", "value")
-FORMATS = ("table", "json", "markdown", "csv")
+FORMATS = ("table", "json", "markdown", "csv", "html")
 SCHEMAS = (
     "workload", "estimate", "recommend", "compare", "gpu", "model", "price", "table", "accuracy", "calibration",
     "calibrations", "check",
 )  # fmt: skip
 AXES = ("gpu", "source", "family", "method")
 SHELLS = ("bash", "zsh", "tcsh")
-_FORMAT_OF_SUFFIX = {".json": "json", ".md": "markdown", ".csv": "csv"}
+_FORMAT_OF_SUFFIX = {".json": "json", ".md": "markdown", ".csv": "csv", ".html": "html"}
 _TABLE_TOP = 10
 _TOP = 20
 _MIN_WIDTH = 40
@@ -49,50 +48,37 @@ class _Short(NamedTuple):
 
     option: str
     field: str
-    form: Form
     metavar: str
     help: str
 
 
 _SHORT_FORMS = (
-    _Short("--task", "task", "value", "TASK", "train, finetune or inference"),
-    _Short("--method", "method", "value", "METHOD", "full, lora or qlora"),
-    _Short(
-        "--precision", "precision", "value", "P", "auto, fp32, tf32, fp16, bf16, fp8, int8, int4, fp4 or nf4"
-    ),
-    _Short("--batch", "batch", "value", "N", "global batch in samples (in inference: sequences at a time)"),
-    _Short("--micro-batch", "batch.micro", "value", "N", "samples on one GPU in one forward pass"),
-    _Short("--tokens", "data.tokens", "value", "N", "train on this many tokens, such as 50e6 or 2B"),
-    _Short("--samples", "data.samples", "value", "N", "train on this many samples"),
-    _Short("--steps", "data.steps", "value", "N", "train for this many optimizer steps"),
-    _Short("--epochs", "data.epochs", "value", "N", "passes over the samples or tokens"),
-    _Short("--sequence-length", "data.sequence_length", "value", "N", "tokens in one training sample"),
-    _Short("--optimizer", "optimizer", "value", "NAME", "sgd, adam, adamw, adamw-8bit, adafactor, lion, ..."),
-    _Short(
-        "--checkpointing", "checkpointing", "value", "WHAT", "activation checkpointing: none, selective, full"
-    ),
-    _Short("--attention", "attention", "value", "WHICH", "eager, flash or auto"),
-    _Short("--sharding", "sharding", "value", "HOW", "none, ddp, zero1, zero2, fsdp or auto"),
-    _Short("--lora-rank", "lora.rank", "value", "N", "rank of the LoRA adapters"),
-    _Short("--prompt-tokens", "inference.prompt_tokens", "value", "N", "tokens of a prompt in inference"),
-    _Short("--new-tokens", "inference.new_tokens", "value", "N", "tokens generated for a prompt"),
-    _Short("--budget", "constraints.budget_usd", "number", "USD", "spend at most this"),
-    _Short(
-        "--deadline", "constraints.deadline_h", "hours", "TIME", "finish within hours, or 90min, 12h, 3d, 2w"
-    ),
-    _Short("--max-count", "constraints.max_count", "value", "N", "use at most this many GPUs"),
-    _Short("--vendor", "constraints.vendors", "list", "V[,V]", "nvidia, amd, intel, apple"),
-    _Short(
-        "--segment", "constraints.segments", "list", "S[,S]", "consumer, laptop, workstation, datacenter, ..."
-    ),
-    _Short("--max-power", "constraints.max_power_w", "number", "W", "draw at most this many watts"),
-    _Short(
-        "--min-memory", "constraints.min_memory_gib", "number", "GIB", "at least this much memory on a GPU"
-    ),
-    _Short("--electricity", "economics.electricity_usd_per_kwh", "number", "USD", "price of a kWh"),
-    _Short(
-        "--hours-per-week", "economics.hours_per_week", "number", "H", "how much a bought GPU would be used"
-    ),
+    _Short("--task", "task", "TASK", "train, finetune or inference"),
+    _Short("--method", "method", "METHOD", "full, lora or qlora"),
+    _Short("--precision", "precision", "P", "auto, fp32, tf32, fp16, bf16, fp8, int8, int4, fp4 or nf4"),
+    _Short("--batch", "batch", "N", "global batch in samples (in inference: sequences at a time)"),
+    _Short("--micro-batch", "batch.micro", "N", "samples on one GPU in one forward pass"),
+    _Short("--tokens", "data.tokens", "N", "train on this many tokens, such as 50e6 or 2B"),
+    _Short("--samples", "data.samples", "N", "train on this many samples"),
+    _Short("--steps", "data.steps", "N", "train for this many optimizer steps"),
+    _Short("--epochs", "data.epochs", "N", "passes over the samples or tokens"),
+    _Short("--sequence-length", "data.sequence_length", "N", "tokens in one training sample"),
+    _Short("--optimizer", "optimizer", "NAME", "sgd, adam, adamw, adamw-8bit, adafactor, lion, ..."),
+    _Short("--checkpointing", "checkpointing", "WHAT", "activation checkpointing: none, selective, full"),
+    _Short("--attention", "attention", "WHICH", "eager, flash or auto"),
+    _Short("--sharding", "sharding", "HOW", "none, ddp, zero1, zero2, fsdp or auto"),
+    _Short("--lora-rank", "lora.rank", "N", "rank of the LoRA adapters"),
+    _Short("--prompt-tokens", "inference.prompt_tokens", "N", "tokens of a prompt in inference"),
+    _Short("--new-tokens", "inference.new_tokens", "N", "tokens generated for a prompt"),
+    _Short("--budget", "constraints.budget_usd", "USD", "spend at most this"),
+    _Short("--deadline", "constraints.deadline_h", "TIME", "finish within hours, or 90min, 12h, 3d, 2w"),
+    _Short("--max-count", "constraints.max_count", "N", "use at most this many GPUs"),
+    _Short("--vendor", "constraints.vendors", "V[,V]", "nvidia, amd, intel, apple"),
+    _Short("--segment", "constraints.segments", "S[,S]", "consumer, laptop, workstation, datacenter, ..."),
+    _Short("--max-power", "constraints.max_power_w", "W", "draw at most this many watts"),
+    _Short("--min-memory", "constraints.min_memory_gib", "GIB", "at least this much memory on a GPU"),
+    _Short("--electricity", "economics.electricity_usd_per_kwh", "USD", "price of a kWh"),
+    _Short("--hours-per-week", "economics.hours_per_week", "H", "how much a bought GPU would be used"),
 )
 
 
@@ -224,6 +210,21 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_workload_options(calibrate)
 
+    tui = add("tui", "the full-screen app; tui > choice.json leaves the GPU that you choose as JSON")
+    tui.add_argument(
+        "workload", metavar="WORKLOAD", nargs="?", help="model name or file; the last one when left out"
+    )
+    _add_workload_options(tui)
+
+    serve = add("serve", "the same app in a browser, for this machine alone unless --host says otherwise")
+    serve.add_argument(
+        "workload", metavar="WORKLOAD", nargs="?", help="model name or file; the last one when left out"
+    )
+    serve.add_argument("--host", metavar="NAME", default="127.0.0.1", help="address to listen at (127.0.0.1)")
+    serve.add_argument(
+        "--port", metavar="N", default="8000", help="port to listen at (8000); 0 finds a free one"
+    )
+
     schema = add("schema", "print the JSON Schema of a document")
     schema.add_argument("kind", choices=SCHEMAS, metavar="KIND", help=", ".join(SCHEMAS))
     return parser
@@ -237,7 +238,7 @@ def _add_common(parser: argparse.ArgumentParser, *, after: bool) -> None:
         group.add_argument(*names, default=argparse.SUPPRESS if after else default, **details)
 
     add("--json", action="store_true", default=False, help="the same as --format json")
-    add("--format", choices=FORMATS, help="table, unless --output ends in .json, .md or .csv")
+    add("--format", choices=FORMATS, help="table, unless --output ends in .json, .md, .csv or .html")
     add("--output", metavar="FILE", help="write to a file, all of it or nothing")
     add("--force", action="store_true", default=False, help="let --output and --html replace a file")
     add(
@@ -319,8 +320,10 @@ def _run(arguments: Sequence[str]) -> int:
         # Raised by --help, --version and --print-completion, after they have printed.
         return int(end.code or 0)
     if args.command is None:
-        _emit(parser.format_help())
-        return ExitCode.ANSWERED
+        if not _has_screen(sys.stdin, sys.stdout, sys.stderr) or set(arguments) - {"--no-color", "--debug"}:
+            _emit(parser.format_help())
+            return ExitCode.ANSWERED
+        args = parser.parse_args([*arguments, "tui"])
     _prepare(args)
     return _COMMANDS[args.command](args)
 
@@ -558,6 +561,85 @@ def _show_calibration(args: argparse.Namespace, answer: Model) -> None:
         _show(args, answer)
 
 
+def _has_screen(*streams: TextIO | None) -> bool:
+    """Say whether a full-screen app can be shown: terminals, or a browser that textual-serve draws in."""
+    if os.environ.get("TEXTUAL_DRIVER"):
+        return True
+    terminals = all(stream is not None and stream.isatty() for stream in streams)
+    return terminals and os.environ.get("TERM") != "dumb"
+
+
+def _tui(args: argparse.Namespace) -> int:
+    """Run the app; what was chosen in it goes to standard output."""
+    if not _has_screen(sys.stdin, sys.stderr):
+        raise InputError(
+            "the app needs a terminal for standard input and standard error, and TERM not dumb", source="tui",
+            hint="recommend answers the same question as text or JSON; serve shows the app in a browser",
+        )  # fmt: skip
+    if args.no_color:
+        os.environ["NO_COLOR"] = "1"
+    if args.workload == "-":
+        raise InputError(
+            "standard input is the keyboard here", source="WORKLOAD", value="-", accepted="a file"
+        )
+    from pathlib import Path
+
+    from advisor.tui.start import run
+
+    left = run(
+        lambda allow: _open(args, None if args.allow_code else allow),
+        args.workload,
+        _typed(args),
+        folder=Path.cwd(),
+    )
+    if left.problem is not None:
+        diagnostics.report_notes([str(left.problem)], color=not args.no_color)
+    if left.code:
+        return left.code
+    to_terminal = sys.stdout is None or sys.stdout.isatty() or bool(os.environ.get("TEXTUAL_DRIVER"))
+    if left.choice is None:
+        return ExitCode.ANSWERED if to_terminal else ExitCode.INTERRUPTED
+    if not to_terminal and args.format == "table":
+        args.format = "json"
+    _show(args, left.choice)
+    return ExitCode.ANSWERED
+
+
+def _typed(args: argparse.Namespace) -> dict[str, str]:
+    """Return what the options set, as text by field: a form shows it as it was typed."""
+    found = {
+        short.field: text
+        for short in _SHORT_FORMS
+        if (text := getattr(args, f"short_{short.field}")) is not None
+    }
+    if "batch" in found:
+        serving = found.get("task") == "inference"
+        found["inference.batch" if serving else "batch.global"] = found.pop("batch")
+    if args.acquire is not None:
+        found["constraints.acquire"] = args.acquire
+    for text in args.settings:
+        field, _, value = text.partition("=")
+        found[field.strip()] = value
+    return found
+
+
+def _serve(args: argparse.Namespace) -> int:
+    from advisor.serve import serve
+
+    arguments = [] if args.workload is None else [args.workload]
+    for folder in args.catalog:
+        arguments += ["--catalog", folder]
+    if args.no_color:
+        arguments.append("--no-color")
+    port = _whole("--port", args.port, 0, 65535)
+
+    def say(text: str) -> None:
+        diagnostics.report_notes([text], color=not args.no_color)
+
+    serve(arguments, host=args.host, port=port, say=say)
+    return ExitCode.ANSWERED
+
+
 def _schema(args: argparse.Namespace) -> int:
     from advisor.render.json import render_schema
     from advisor.service import schema
@@ -575,6 +657,8 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "models": _models,
     "accuracy": _accuracy,
     "calibrate": _calibrate,
+    "tui": _tui,
+    "serve": _serve,
     "schema": _schema,
 }
 
@@ -583,7 +667,13 @@ def _names(given: Sequence[str]) -> list[str]:
     return [name.strip() for part in given for name in part.split(",") if name.strip()]
 
 
-def _open(args: argparse.Namespace) -> Advisor:
+def _open(args: argparse.Namespace, ask: Callable[[TorchModel], bool] | None = None) -> Advisor:
+    """Return the service with the user's catalog folders.
+
+    Args:
+        args: of the command line.
+        ask: asks whether the code of a model may run; on the terminal where it is left out.
+    """
     from pathlib import Path
 
     from advisor.service import open_advisor
@@ -594,16 +684,18 @@ def _open(args: argparse.Namespace) -> Advisor:
             raise InputError(
                 "not a folder", source="--catalog", value=str(folder), accepted="a folder of YAML files"
             )
-    return open_advisor(folders, _code_policy(args), calibrated=not getattr(args, "no_calibration", False))
+    return open_advisor(
+        folders, _code_policy(args, ask), calibrated=not getattr(args, "no_calibration", False)
+    )
 
 
-def _code_policy(args: argparse.Namespace) -> CodePolicy:
-    """Return whether the code of a model may run: by the option, or by a yes in a terminal."""
+def _code_policy(args: argparse.Namespace, ask: Callable[[TorchModel], bool] | None = None) -> CodePolicy:
+    """Return whether the code of a model may run: by the option, or by a yes to a question."""
     from advisor.service import CodePolicy
 
-    if getattr(args, "workload", None) is None:
+    if ask is None and getattr(args, "workload", None) is None:
         return CodePolicy()
-    policy = CodePolicy(allowed=(lambda _: True) if args.allow_code else _ask_about_code)
+    policy = CodePolicy(allowed=(lambda _: True) if args.allow_code else ask or _ask_about_code)
     if args.trace_timeout is None:
         return policy
     return CodePolicy(policy.allowed, float(_whole("--trace-timeout", args.trace_timeout, 1, 86400)))
@@ -627,7 +719,7 @@ def _read(args: argparse.Namespace) -> Workload:
     from advisor.workload_file import Setting, read_set_option, read_setting, read_workload
 
     settings = [
-        read_setting(short.option, short.field, text, short.form)
+        read_setting(short.option, short.field, text)
         for short in _SHORT_FORMS
         if (text := getattr(args, f"short_{short.field}")) is not None
     ]
@@ -713,6 +805,10 @@ def _show(args: argparse.Namespace, answer: Model, notes: Sequence[str] = ()) ->
 
         text = render_csv(answer)
         diagnostics.report_notes(notes, color=not args.no_color)
+    elif args.format == "html":
+        from advisor.render.html import render as render_html
+
+        text = render_html(answer)
     else:
         from advisor.render.table import render as render_table
 
@@ -797,20 +893,12 @@ def _check_output(option: str, name: str, *, force: bool) -> None:
 
 def _write_file(option: str, path: Path, text: str, *, force: bool) -> None:
     """Write all of a file or nothing of it."""
-    from advisor.whole_file import whole_file
+    from advisor.whole_file import write_text_file
 
-    data = text.encode("utf-8")
     try:
-        if path.exists() and not path.is_file():
-            # A device or a named pipe is written to, not replaced.
-            path.write_bytes(data)
-            return
-        with whole_file(path.parent, data) as temporary:
-            if path.exists() and not force:
-                raise InputError("the file exists", source=f"{option} {path}", hint="--force replaces it")
-            temporary.replace(path)
-    except OSError as error:
-        raise ExternalError(f"{path}: cannot be written ({error.strerror or error})") from None
+        write_text_file(path, text, replace=force)
+    except InputError as error:
+        raise InputError(error.message, source=f"{option} {path}", hint="--force replaces it") from None
 
 
 def _silence_stdout() -> None:

@@ -14,7 +14,9 @@ from advisor.units import plain
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from advisor.calibrate.nvml import Sample
     from advisor.documents import ErrorAnswer
+    from advisor.profile import SuiteResult
 
 PROGRAM = "gpu-advisor"
 _COLORS = {"error": "\x1b[1;31m", "note": "\x1b[1;33m"}
@@ -86,6 +88,12 @@ class StepProgress:
             self._task = self._bar.add_task(plain(what), total=of)
         assert self._task is not None
         self._bar.update(self._task, completed=place - 1, description=plain(what))
+
+    def measured(self, result: SuiteResult) -> None:
+        """Say nothing: the table at the end has every result."""
+
+    def sampled(self, sample: Sample) -> None:
+        """Say nothing: a line has no room for what moves ten times a second."""
 
     def ended(self) -> None:
         """Take the bar away; the lines that were said stay."""

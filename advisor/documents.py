@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
+from advisor.objective import Objective
 from advisor.profile import MeasuredSoftware, Profile
 from advisor.quantity import Model, Quantity
 
@@ -296,7 +297,7 @@ class RecommendAnswer(Document):
 
     schema_: Literal["gpu-advisor/recommend/1"] = Field(default="gpu-advisor/recommend/1", alias="schema")
     workload: Mapping[str, Any]
-    objective: Literal["balanced", "cost", "time", "energy", "value"]
+    objective: Objective
     objective_explained: str
     recommendations: tuple[RecommendationDocument, ...]
     picks: tuple[PickDocument, ...]

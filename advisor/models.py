@@ -12,7 +12,8 @@ from advisor.describe.shipped_networks import load_network, network_places
 from advisor.describe.subject import LearnerSubject, NetworkSubject, Subject, TransformerSubject
 from advisor.errors import ExternalError, InputError, nearest
 from advisor.execution import LearnerConstants
-from advisor.network import NetworkTable, TorchModel
+from advisor.network import NetworkTable
+from advisor.torch_model import TorchModel
 from advisor.workload import Transformer, Workload
 from advisor.yaml_io import read_yaml
 

@@ -5,15 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 from advisor.candidates import Candidate
 from advisor.documents import ExcludedDocument, RelaxDocument
 from advisor.hardware import Device, Segment
+from advisor.objective import Objective
 from advisor.units import GIB, format_duration, format_money
 from advisor.workload import Constraints
-
-Objective = Literal["balanced", "cost", "time", "energy", "value"]
 
 _CAUTION = "For the order, times count at the upper end of their interval, more where a platform is supported in part."
 

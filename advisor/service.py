@@ -51,14 +51,14 @@ from advisor.execution import Constants
 from advisor.hardware import Device, NameIndex
 from advisor.local_cpu import local_cpu_name
 from advisor.models import CodePolicy, named_subject, operator_table, runnable_of, subject_of
-from advisor.network import NetworkTable, TorchModel
+from advisor.network import NetworkTable
+from advisor.objective import Objective
 from advisor.plan import counts
 from advisor.prices import PriceBook, load_prices
 from advisor.problem import Problem, problem_of, refusal
 from advisor.published_runs import PublishedRuns
 from advisor.ranking import (
     EXPLANATIONS,
-    Objective,
     Ranked,
     Refused,
     broken,
@@ -75,6 +75,7 @@ from advisor.ranking import (
 from advisor.roofline import roofline_document
 from advisor.schemas import schema
 from advisor.searched import Searched, SearchedBefore
+from advisor.torch_model import TorchModel
 from advisor.units import GIB
 from advisor.views import (
     about,

@@ -11,8 +11,8 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from advisor.hardware import Segment, Vendor
 from advisor.learners import KMeans, Knn, Learner, Pca, RandomForest, Svm, Trees, whole_number
-from advisor.network import TorchModel
 from advisor.quantity import Model
+from advisor.torch_model import TorchModel
 
 Precision = Literal["fp32", "tf32", "fp16", "bf16", "fp8", "int8", "int4", "fp4", "nf4"]
 Optimizer = Literal["sgd", "sgd-momentum", "adam", "adamw", "adamw-8bit", "adafactor", "lion", "none"]

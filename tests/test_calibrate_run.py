@@ -7,8 +7,10 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from typing import cast
 
 import jsonschema
 import pytest
@@ -16,12 +18,15 @@ import pytest
 from advisor import calibration
 from advisor.calibrate import planning, suite_run
 from advisor.calibrate.check import Run, figures
+from advisor.calibrate.nvml import Nvml, NvmlDevice, Sample, Sampler
 from advisor.calibrate.planning import PlannedTest, planned
 from advisor.calibrate.process import Ended, WorkerProcess
+from advisor.calibrate.session import Ran, Session, schedule
+from advisor.calibrate.stop import Stop, Stopped
 from advisor.calibrate.suite_run import Measured, SuiteRun
 from advisor.calibration import load_suite
 from advisor.cli import main
-from advisor.profile import MeasuredDevice, Timing
+from advisor.profile import MeasuredDevice, SuiteResult, Timing
 from advisor.service import open_advisor, schema
 from advisor.suite import SuiteTest
 from advisor.workload import Workload
@@ -44,12 +49,20 @@ class Notes:
     def __init__(self) -> None:
         self.said: list[str] = []
         self.steps: list[str] = []
+        self.results: list[SuiteResult] = []
+        self.samples: list[Sample] = []
 
     def say(self, text: str) -> None:
         self.said.append(text)
 
     def begun(self, place: int, of: int, what: str) -> None:
         self.steps.append(f"{place}/{of}")
+
+    def measured(self, result: SuiteResult) -> None:
+        self.results.append(result)
+
+    def sampled(self, sample: Sample) -> None:
+        self.samples.append(sample)
 
     def ended(self) -> None:
         self.steps.append("end")
@@ -84,6 +97,7 @@ def test_the_quick_suite_measures_every_test_of_the_processor():
     assert measured.complete
     assert not measured.warnings
     assert notes.steps[-1] == "end"
+    assert notes.results == measured.results
     for result, test in zip(measured.results, tests, strict=True):
         names = {
             "operators": ("forward", "backward"),
@@ -128,6 +142,90 @@ def test_a_test_that_hangs_is_ended_and_the_others_go_on(monkeypatch):
     measured, _ = run("hanging", "small")
     assert [result.test for result in measured.results] == ["small"]
     assert any("did not answer" in warning for warning in measured.warnings)
+
+
+class Stopping(Notes):
+    """Asks for the end from another thread once a step has begun."""
+
+    def __init__(self, at: int) -> None:
+        super().__init__()
+        self.stop = Stop()
+        self._at = at
+
+    def begun(self, place: int, of: int, what: str) -> None:
+        super().begun(place, of, what)
+        if place == self._at:
+            threading.Thread(target=self.stop.ask).start()
+
+
+@pytest.mark.usefixtures("faults")
+def test_a_stop_from_another_thread_ends_a_test_that_hangs_and_keeps_the_rest():
+    notes = Stopping(at=2)
+    tests = [faulty(name) for name in ("small", "hanging", "small")]
+    measured = SuiteRun("cpu", tests, 0.05, None, None, notes, notes.stop).run()
+    assert [result.test for result in measured.results] == ["small"]
+    assert measured.interrupted
+    assert not measured.complete
+    assert measured.warnings == ["interrupted after 1 of 3 tests"]
+    assert notes.steps[-1] == "end"
+
+
+def test_what_is_stopped_before_it_begins_starts_nothing_and_keeps_nothing():
+    stop = Stop()
+    stop.ask()
+    session = Session(open_advisor(), Notes(), stop)
+    with pytest.raises(Stopped):
+        session.machine()
+    assert session.calibrate("cpu", quick=True) == Ran(None, True)
+    assert calibration.stored_profiles(())[0] == ()
+
+
+def test_a_check_that_is_stopped_says_so(monkeypatch):
+    class Sensed(Notes):
+        def say(self, text: str) -> None:
+            # The model is about to run.
+            stop.ask()
+
+    stop = Stop()
+    session = Session(open_advisor(), Sensed(), stop)
+    monkeypatch.setattr(
+        session,
+        "_estimate",
+        lambda workload, found: open_advisor().estimate(workload, gpus=["rtx-4090"]).estimates[0],
+    )
+    with pytest.raises(Stopped):
+        session.check(Workload.model_validate({"model": {"name": "gpt2"}}), "cpu")
+
+
+def test_a_schedule_is_what_is_announced_and_run():
+    suite = load_suite(data_root())
+    quick, full = schedule(CPU, quick=True), schedule(CPU, quick=False)
+    assert quick.tests == planned(suite, CPU, quick=True)
+    assert len(full.tests) > len(quick.tests)
+    assert quick.about_s < full.about_s
+    assert quick.budget_s * len(quick.tests) == pytest.approx(planning.QUICK_S)
+
+
+def test_samples_are_heard_as_they_are_taken():
+    class Driver:
+        def sample(self, device: NvmlDevice) -> Sample:
+            return Sample(
+                at_s=time.perf_counter(), power_w=1.0, energy_j=None, clock_mhz=None, temperature_c=None,
+                utilisation=0.5, reasons=None, pcie_generation=None, pcie_lanes=None,
+            )  # fmt: skip
+
+    heard: list[tuple[str, Sample]] = []
+    enough = threading.Event()
+
+    def hear(sample: Sample) -> None:
+        heard.append((threading.current_thread().name, sample))
+        if len(heard) == 3:
+            enough.set()
+
+    with Sampler(cast("Nvml", Driver()), cast("NvmlDevice", object()), 0.001, hear) as sampler:
+        assert enough.wait(30)
+    assert {name for name, _ in heard} == {"NVML sampler"}
+    assert sampler.latest() == heard[-1][1]
 
 
 @pytest.mark.usefixtures("faults")

@@ -98,14 +98,14 @@ def test_objectives(run, objective):
 
 
 def test_nothing_qualifies_is_an_answer_with_exit_code_1(run):
-    for form in ("json", "table", "markdown", "csv"):
+    for form in ("json", "table", "markdown", "csv", "html"):
         code, out, _ = run(
             "recommend", "llama-3.1-70b", "--tokens", "1e12", "--budget", "5", "--format", form
         )
         assert code == ExitCode.UNSATISFIED
         if form == "json":
             assert json.loads(out)["relax"]
-        if form in ("table", "markdown"):
+        if form in ("table", "markdown", "html"):
             assert "What to relax" in out
 
 
@@ -424,7 +424,9 @@ def test_output_is_whole_and_not_overwritten(run, tmp_path):
     assert [item.name for item in tmp_path.iterdir()] == ["answer.json"]
 
 
-@pytest.mark.parametrize(("suffix", "start"), [("md", "| Id |"), ("csv", "id,name"), ("txt", "Id ")])
+@pytest.mark.parametrize(
+    ("suffix", "start"), [("md", "| Id |"), ("csv", "id,name"), ("txt", "Id "), ("html", "<!DOCTYPE html>")]
+)
 def test_the_suffix_chooses_the_format(run, tmp_path, suffix, start):
     path = tmp_path / f"answer.{suffix}"
     assert run("gpus", "4090", "--output", str(path))[0] == 0

@@ -19,9 +19,10 @@ from advisor.describe.transformer import describe_training  # noqa: E402
 from advisor.describe.variant import Variant  # noqa: E402
 from advisor.describe.weights import parameter_count  # noqa: E402
 from advisor.errors import InputError, MissingExtraError  # noqa: E402
-from advisor.network import NetworkTable, TorchModel  # noqa: E402
+from advisor.network import NetworkTable  # noqa: E402
 from advisor.operators import Phase  # noqa: E402
 from advisor.render.json import render_operators  # noqa: E402
+from advisor.torch_model import TorchModel  # noqa: E402
 from advisor.workload import Lora, Transformer  # noqa: E402
 from advisor.yaml_io import data_root  # noqa: E402
 

@@ -16,8 +16,12 @@ from advisor.describe.tracing.device_tensor import UntraceableError  # noqa: E40
 from advisor.describe.tracing.kernels import works  # noqa: E402
 from advisor.describe.tracing.recorder import Recording, onto_device, record  # noqa: E402
 from advisor.describe.tracing.steps import trace  # noqa: E402
-from advisor.network import InputSpec, Part, TorchModel  # noqa: E402
 from advisor.operators import Kind, Phase  # noqa: E402
+from advisor.torch_model import (  # noqa: E402
+    InputSpec,
+    Part,
+    TorchModel,
+)
 
 BATCH = 4
 HERE = "tests.test_trace_mended"

@@ -15,8 +15,8 @@ from torch.utils.flop_counter import FlopCounterMode  # noqa: E402
 from advisor.describe.tracing.device_tensor import UntraceableError  # noqa: E402
 from advisor.describe.tracing.recorder import ModuleError, Recording, onto_device, record  # noqa: E402
 from advisor.describe.tracing.steps import trace  # noqa: E402
-from advisor.network import InputSpec, TorchModel  # noqa: E402
 from advisor.operators import Kind, Phase  # noqa: E402
+from advisor.torch_model import InputSpec, TorchModel  # noqa: E402
 
 BATCH = 4
 

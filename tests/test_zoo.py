@@ -9,8 +9,9 @@ import pytest
 torch = pytest.importorskip("torch")
 
 from advisor.describe.torch_module import trace_module  # noqa: E402
-from advisor.network import InputSpec, Part, TorchModel, kind_of, phase_of  # noqa: E402
+from advisor.network import kind_of, phase_of  # noqa: E402
 from advisor.operators import Kind, Phase  # noqa: E402
+from advisor.torch_model import InputSpec, Part, TorchModel  # noqa: E402
 from advisor.zoo import dcgan, pix2pix, stylegan2, unet  # noqa: E402
 
 BATCH = 4

@@ -8,9 +8,9 @@ from typing import Any, Literal
 
 from advisor.documents import CheckAnswer, CheckedDocument, EstimateDocument
 from advisor.errors import InputError
-from advisor.network import TorchModel
 from advisor.profile import MeasuredSoftware, Timing
 from advisor.quantity import Quantity
+from advisor.torch_model import TorchModel
 from advisor.units import GIB, MIB
 from advisor.workload import Parallelism, Transformer, Workload
 

@@ -13,9 +13,9 @@ from pydantic import TypeAdapter
 from advisor.calibrate.runnable import Runnable, RunPlan, runnable
 from advisor.calibrate.timing import Watch, launch_watch, phased, timed, waiting, watch_of
 from advisor.errors import AdvisorError, ExitCode
-from advisor.network import TorchModel
 from advisor.profile import SuiteResult, Timing, TransferResult
 from advisor.suite import SuiteTest
+from advisor.torch_model import TorchModel
 from advisor.workload import Transformer
 
 HALVINGS = 6

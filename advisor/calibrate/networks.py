@@ -12,7 +12,7 @@ from torch import nn
 from advisor.describe.tracing.inputs import chosen_loss, import_callable, loss_function, make_inputs
 from advisor.describe.tracing.recorder import Inputs
 from advisor.errors import InputError, MissingExtraError
-from advisor.network import InputSpec, Part, TorchModel
+from advisor.torch_model import InputSpec, Part, TorchModel
 from advisor.workload import Checkpointing
 
 CHANNELS_LAST = {4: torch.channels_last, 5: torch.channels_last_3d}

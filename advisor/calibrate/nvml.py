@@ -348,6 +348,7 @@ class Nvml:
             energy_j=_thousandth(energy_mj),
             clock_mhz=None if clock is None else float(clock),
             temperature_c=None if temperature is None else float(temperature),
+            utilisation=self.utilisation(device),
             reasons=reasons,
             pcie_generation=ask(pynvml.nvmlDeviceGetCurrPcieLinkGeneration) or None,
             pcie_lanes=ask(pynvml.nvmlDeviceGetCurrPcieLinkWidth) or None,
@@ -389,6 +390,8 @@ class Sample:
     clock_mhz: float | None
     """Of the multiprocessors."""
     temperature_c: float | None
+    utilisation: float | None
+    """Share of the last moment (1/6 to 1 s) in which any kernel ran, 0 to 1."""
     reasons: int | None
     """Bits of :data:`REASONS`."""
     pcie_generation: int | None
@@ -438,12 +441,20 @@ class Sampler:
         nvml: the driver, None where there is none: nothing is sampled then.
         device: to watch, None where it is not one of NVML's.
         period_s: time between samples.
+        hear: told each sample in the thread that takes it, None where nobody watches.
     """
 
-    def __init__(self, nvml: Nvml | None, device: NvmlDevice | None, period_s: float = PERIOD_S) -> None:
+    def __init__(
+        self,
+        nvml: Nvml | None,
+        device: NvmlDevice | None,
+        period_s: float = PERIOD_S,
+        hear: Callable[[Sample], None] | None = None,
+    ) -> None:
         self._nvml = nvml
         self._device = device
         self._period_s = period_s
+        self._hear = hear
         self._samples: list[Sample] = []
         self._leaving = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="NVML sampler", daemon=True)
@@ -466,10 +477,13 @@ class Sampler:
             return
         while not self._leaving.is_set():
             try:
-                self._samples.append(self._nvml.sample(self._device))
+                sample = self._nvml.sample(self._device)
             except DeviceLostError as error:
                 self.lost = str(error)
                 return
+            self._samples.append(sample)
+            if self._hear is not None:
+                self._hear(sample)
             self._leaving.wait(self._period_s)
 
     def latest(self) -> Sample | None:

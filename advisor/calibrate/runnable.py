@@ -12,7 +12,7 @@ import torch
 from advisor.calibrate.networks import Job, Placement, network_jobs
 from advisor.calibrate.transformer import Choices, transformer_job
 from advisor.errors import InputError
-from advisor.network import TorchModel
+from advisor.torch_model import TorchModel
 from advisor.workload import Attention, Checkpointing, Lora, Method, Optimizer, Precision, Transformer
 
 FORMATS: dict[Precision, torch.dtype] = {

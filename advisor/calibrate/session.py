@@ -16,6 +16,7 @@ from advisor.calibrate.listener import Listener
 from advisor.calibrate.nvml import Nvml, Sampler, Unavailable, open_nvml
 from advisor.calibrate.planning import START_S, PlannedTest, budget_s, planned
 from advisor.calibrate.process import START_LIMIT_S, Ended, WorkerProcess, under_torchrun
+from advisor.calibrate.stop import Stop, Stopped
 from advisor.calibrate.suite_run import SuiteRun
 from advisor.calibration import keep, load_suite, make_sure_of_the_folder
 from advisor.corrections import unsettled
@@ -31,6 +32,9 @@ NO_TORCH = 'pip install "gpu-advisor[torch]"'
 
 BUSY_CORES = 0.3
 """Cores that others kept busy from which a processor is not calibrated silently."""
+
+BUILD_S = 0.3
+"""What building one test usually takes, for the announcement."""
 
 CHECK_LIMIT_S = 600.0
 """A check that says nothing for this long hangs; a large model takes minutes to build and to warm up."""
@@ -65,11 +69,45 @@ class Machine:
 
 
 @dataclass(frozen=True, slots=True)
+class Schedule:
+    """What a calibration runs on a device.
+
+    Attributes:
+        tests: in their order.
+        budget_s: what the repeats of one test may take.
+        about_s: what the whole usually takes.
+    """
+
+    tests: tuple[PlannedTest, ...]
+    budget_s: float
+    about_s: float
+
+
+def schedule(device: MeasuredDevice, *, quick: bool) -> Schedule:
+    """Return what the suite of the catalog runs on a device.
+
+    Args:
+        device: to measure.
+        quick: the short suite.
+    """
+    tests = planned(load_suite(data_root()), device, quick=quick)
+    each_s = budget_s(len(tests), quick=quick)
+    return Schedule(tests, each_s, START_S + len(tests) * (each_s + BUILD_S))
+
+
+@dataclass(frozen=True, slots=True)
 class Ran:
-    """What came of a calibration; the profile is None on other ranks than the first, or where nothing was measured."""
+    """What came of a calibration.
+
+    Attributes:
+        profile: None on other ranks than the first, or where nothing was measured.
+        interrupted: whether it was ended before its end.
+        name: what the profile is kept as.
+    """
 
     profile: Profile | None
     interrupted: bool
+    name: str | None = None
 
 
 class Session:
@@ -78,11 +116,13 @@ class Session:
     Args:
         advisor: for the catalog and the estimates.
         listener: told what happens.
+        stop: ends it from another thread.
     """
 
-    def __init__(self, advisor: Advisor, listener: Listener) -> None:
+    def __init__(self, advisor: Advisor, listener: Listener, stop: Stop | None = None) -> None:
         self._advisor = advisor
         self._listener = listener
+        self._stop = stop or Stop()
 
     def machine(self) -> Machine:
         """Return the devices of this machine.
@@ -90,9 +130,10 @@ class Session:
         Raises:
             MissingExtraError: torch is not installed.
             ExternalError: asking for them failed.
+            Stopped: somebody asked for it.
         """
-        with WorkerProcess({"job": "devices"}) as worker:
-            event = _event(worker, START_LIMIT_S)
+        with WorkerProcess({"job": "devices"}) as worker, self._stop.over(worker):
+            event = self._event(worker, START_LIMIT_S)
         nvml = open_nvml()
         return Machine(found_devices(event["found"], nvml, self._advisor.names), event["found"], nvml)
 
@@ -105,9 +146,9 @@ class Session:
         """
         machine = self.machine()
         device = machine.pick(wanted)
-        tests = planned(load_suite(data_root()), device.measured, quick=quick)
-        self._say_what(machine, device, tests, quick=quick)
-        for test in tests:
+        what = schedule(device.measured, quick=quick)
+        self._say_what(machine, device, what)
+        for test in what.tests:
             self._listener.say(f"{test.name}: {test.said()}, batch {test.batch}")
 
     def calibrate(self, wanted: str | None, *, quick: bool) -> Ran:
@@ -124,20 +165,24 @@ class Session:
             MissingExtraError: torch is not installed.
             ExternalError: there is no GPU and no device was named, or nothing could be measured.
         """
-        machine = self.machine()
+        try:
+            machine = self.machine()
+        except Stopped:
+            return Ran(None, True)
         device = machine.pick(wanted)
         if under_torchrun():
             return self._collectives(machine, device, quick=quick)
         make_sure_of_the_folder()
-        tests = planned(load_suite(data_root()), device.measured, quick=quick)
-        self._say_what(machine, device, tests, quick=quick)
+        what = schedule(device.measured, quick=quick)
+        self._say_what(machine, device, what)
         measured = SuiteRun(
             device.torch_name,
-            tests,
-            budget_s(len(tests), quick=quick),
+            what.tests,
+            what.budget_s,
             machine.sensors,
             device.nvml,
             self._listener,
+            self._stop,
         ).run()
         if not measured.results:
             if measured.interrupted:
@@ -158,10 +203,10 @@ class Session:
             transfers=tuple(measured.transfers),
             warnings=tuple(measured.warnings),
         )
-        self._keep(profile)
+        name = self._keep(profile)
         for caution in unsettled(profile):
             self._listener.say(f"{caution}; calibrate again when nothing else runs")
-        return Ran(profile, measured.interrupted)
+        return Ran(profile, measured.interrupted, name)
 
     def _collectives(self, machine: Machine, device: FoundDevice, *, quick: bool) -> Ran:
         from advisor.calibrate.collectives import run_ranks
@@ -179,10 +224,10 @@ class Session:
             collectives=tuple(results),
             warnings=tuple(notes),
         )
-        self._keep(profile)
-        return Ran(profile, False)
+        return Ran(profile, False, self._keep(profile))
 
-    def _keep(self, profile: Profile) -> None:
+    def _keep(self, profile: Profile) -> str:
+        """Write a profile into the user's folder, say what it is for, and return its name."""
         name = profile.device.gpu or unlisted_id(profile)
         suffix = "-collectives" if profile.mode == "collectives" else ""
         path = keep(profile, f"{name}{suffix}-{profile.date}")
@@ -193,15 +238,13 @@ class Session:
             else "another one counts: calibrate show"
         )
         self._listener.say(f"kept as {path.stem} ({path}); {use}")
+        return path.stem
 
-    def _say_what(
-        self, machine: Machine, device: FoundDevice, tests: Sequence[PlannedTest], *, quick: bool
-    ) -> None:
+    def _say_what(self, machine: Machine, device: FoundDevice, what: Schedule) -> None:
         found = device.measured
         entry = f"catalog entry {found.gpu}" if found.gpu else "no catalog entry: measured all the same"
-        about = START_S + len(tests) * (budget_s(len(tests), quick=quick) + 0.3)
         self._listener.say(
-            f"{device.torch_name}: {found.name} ({entry}); {len(tests)} tests, about {about:.0f} s; "
+            f"{device.torch_name}: {found.name} ({entry}); {len(what.tests)} tests, about {what.about_s:.0f} s; "
             "no setting of the device is changed"
         )
         busy = other_load() if found.kind == "cpu" else None
@@ -221,6 +264,7 @@ class Session:
             InputError: the workload cannot be run here, or does not fit.
             MissingExtraError: torch, or a package of the model, is not installed.
             ExternalError: the run failed.
+            Stopped: somebody asked for it.
         """
         checkable(workload)
         alone = workload.model_copy(update={"sharding": "none"})
@@ -277,10 +321,14 @@ class Session:
     def _run(self, request: Mapping[str, Any], machine: Machine, device: FoundDevice) -> Run:
         nvml, sensed = machine.sensors, device.nvml
         used_before = None if nvml is None or sensed is None else nvml.memory_used_mib(sensed)
-        with Sampler(nvml, sensed) as sampler, WorkerProcess(request) as worker:
-            event = _event(worker, CHECK_LIMIT_S)
+        with (
+            Sampler(nvml, sensed, hear=self._listener.sampled) as sampler,
+            WorkerProcess(request) as worker,
+            self._stop.over(worker),
+        ):
+            event = self._event(worker, CHECK_LIMIT_S)
             while event["event"] == "running":
-                event = _event(worker, CHECK_LIMIT_S)
+                event = self._event(worker, CHECK_LIMIT_S)
             used = None if nvml is None or sensed is None else nvml.memory_used_mib(sensed)
             if event["event"] == "refused":
                 if event["missing"]:
@@ -301,18 +349,20 @@ class Session:
             power_w=seen.power_w,
         )
 
+    def _event(self, worker: WorkerProcess, limit_s: float) -> dict[str, Any]:
+        """Return the next event of the measuring process.
 
-def _event(worker: WorkerProcess, limit_s: float) -> dict[str, Any]:
-    """Return the next event of the measuring process.
-
-    Raises:
-        MissingExtraError: torch is not installed.
-        ExternalError: the process hung or died.
-    """
-    try:
-        event = worker.event(limit_s)
-    except Ended as end:
-        raise ExternalError(f"torch does not answer: {end.reason}") from None
-    if event["event"] == "missing":
-        raise MissingExtraError(f"calibrating needs torch ({event['reason']})", hint=NO_TORCH)
-    return event
+        Raises:
+            MissingExtraError: torch is not installed.
+            ExternalError: the process hung or died.
+            Stopped: it was ended because somebody asked for it.
+        """
+        try:
+            event = worker.event(limit_s)
+        except Ended as end:
+            if self._stop.asked:
+                raise Stopped from None
+            raise ExternalError(f"torch does not answer: {end.reason}") from None
+        if event["event"] == "missing":
+            raise MissingExtraError(f"calibrating needs torch ({event['reason']})", hint=NO_TORCH)
+        return event

@@ -1,7 +1,7 @@
 """Runs the suite on one device: starts the measuring process, watches it and the sensors, keeps what it said.
 
 A test that hangs ends its process and the next test gets a new one; after a few of those the rest is given up. An
-interrupt ends the process too; what was measured until then is kept.
+interrupt, or a stop from another thread, ends the process too; what was measured until then is kept.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from advisor.calibrate.listener import Listener
 from advisor.calibrate.nvml import Before, Nvml, NvmlDevice, Sampler, sensors
 from advisor.calibrate.planning import PlannedTest
 from advisor.calibrate.process import START_LIMIT_S, Ended, WorkerProcess
+from advisor.calibrate.stop import Stop, Stopped
 from advisor.profile import Sensors, SuiteResult, TransferResult
 
 LOST_PROCESSES = 3
@@ -56,6 +57,7 @@ class SuiteRun:
         nvml: sensors, None where there are none.
         sensed: the device as the sensors know it, None where they do not.
         listener: told how far it is.
+        stop: ends it from another thread.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class SuiteRun:
         nvml: Nvml | None,
         sensed: NvmlDevice | None,
         listener: Listener,
+        stop: Stop | None = None,
     ) -> None:
         self._device = device
         self._tests = tests
@@ -73,18 +76,19 @@ class SuiteRun:
         self._nvml = nvml
         self._sensed = sensed
         self._listener = listener
+        self._stop = stop or Stop()
         self._kept = Measured()
         self._place = 0
 
     def run(self) -> Measured:
-        """Return what was measured; an interrupt is noted, not raised."""
+        """Return what was measured; an interrupt or a stop is noted, not raised."""
         kept = self._kept
-        with Sampler(self._nvml, self._sensed) as sampler:
+        with Sampler(self._nvml, self._sensed, hear=self._listener.sampled) as sampler:
             before = sampler.before()
             self._warn_of_others(before)
             try:
                 self._until_done(sampler)
-            except KeyboardInterrupt:
+            except (KeyboardInterrupt, Stopped):
                 kept.interrupted = True
                 kept.warnings.append(f"interrupted after {len(kept.results)} of {len(self._tests)} tests")
             finally:
@@ -116,10 +120,12 @@ class SuiteRun:
                 "settle_s": SETTLING_S if self._nvml is not None else 0.0,
             }
             try:
-                with WorkerProcess(request) as worker:
+                with WorkerProcess(request) as worker, self._stop.over(worker):
                     self._listen(worker, sampler, used_before)
                 return
             except Ended as end:
+                if self._stop.asked:
+                    raise Stopped from None
                 lost += 1
                 self._note(f"{self._now()}: {end.reason}")
                 self._place += 1
@@ -135,7 +141,7 @@ class SuiteRun:
         """Take the events of one process until it is done.
 
         Raises:
-            Ended: it hung or died.
+            Ended: it hung, died, or was stopped.
         """
         limit_s = START_LIMIT_S
         while True:
@@ -177,9 +183,9 @@ class SuiteRun:
             return
         seen = sampler.window(event["from"], event["to"])
         result = SuiteResult.model_validate(event["result"])
-        self._kept.results.append(
-            result.model_copy(update={"power_w": seen.power_w, "clock_mhz": seen.clock_mhz})
-        )
+        result = result.model_copy(update={"power_w": seen.power_w, "clock_mhz": seen.clock_mhz})
+        self._kept.results.append(result)
+        self._listener.measured(result)
         if result.note is not None:
             self._listener.say(f"{result.test}: {result.note}; measured with {result.batch}")
 

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from advisor.errors import ExternalError, InputError, MissingExtraError
-from advisor.network import NetworkTable, NetworkTask, Origin, TorchModel
+from advisor.network import NetworkTable, NetworkTask, Origin
+from advisor.torch_model import TorchModel
 from advisor.yaml_io import validate
 
 TIME_LIMIT_S = 300.0

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from html import escape
+from collections.abc import Iterator, Sequence
 
 from advisor.accuracy_documents import AccuracyAnswer, RowDocument
+from advisor.render import charts
 from advisor.render.accuracy import (
     CONTEST_HEADER,
     ERRORS_HEADER,
@@ -18,37 +18,21 @@ from advisor.render.accuracy import (
     row_line,
     title,
 )
-from advisor.render.scatter import Plot, decade, plots, shown
-from advisor.units import plain
+from advisor.render.charts import Axis, Frame
+from advisor.render.html_page import items, page, table, text
+from advisor.render.scatter import Plot, plots, shown
+from advisor.units import format_count
 
-_SIZE = 640.0
-_MARGIN = 64.0
+_SIZE = 760.0
 _RADIUS = 3.2
 _GOLDEN_ANGLE = 137.508
 """Degrees between the hues of families that follow each other: neighbours differ the most, and no two are equal."""
 
-_SHAPES = ("circle", "square", "diamond", "triangle")
-"""A family has a shape beside its colour, for readers who do not see colours."""
-
 _STYLE = """
-:root { color-scheme: light dark; --ink: #1b1b1b; --paper: #fff; --line: #8a8a8a; --lightness: 38%; }
-@media (prefers-color-scheme: dark) {
-  :root { --ink: #e8e8e8; --paper: #161616; --line: #8a8a8a; --lightness: 65%; }
-}
-body { font: 16px/1.5 system-ui, sans-serif; color: var(--ink); background: var(--paper); max-width: 60rem;
-  margin: 2rem auto; padding: 0 1rem; }
-table { border-collapse: collapse; margin: 1rem 0; font-variant-numeric: tabular-nums; }
-caption { text-align: left; font-weight: bold; padding: .3rem 0; }
-th, td { padding: .15rem .6rem; border-bottom: 1px solid var(--line); text-align: right; }
-th:first-child, td:first-child, .words { text-align: left; }
-svg { width: 100%; height: auto; max-width: 46rem; display: block; }
-svg text { fill: var(--ink); font-size: 13px; }
-svg .axis { stroke: var(--line); stroke-width: 1; }
-svg .perfect { stroke: var(--ink); stroke-width: 1; stroke-dasharray: 5 4; }
-.point { fill-opacity: .55; stroke: var(--paper); stroke-width: .4; }
-.point:hover { fill-opacity: 1; stroke: var(--ink); stroke-width: 1.5; }
-.legend { display: flex; flex-wrap: wrap; gap: .2rem 1rem; padding: 0; list-style: none; font-size: 14px; }
-.legend svg { width: 1em; display: inline-block; vertical-align: -.1em; }
+:root { --lightness: 38%; } @media (prefers-color-scheme: dark) { :root { --lightness: 65%; } }
+@media print { :root { --lightness: 38%; } }
+.perfect { fill: none; stroke: var(--ink); stroke-dasharray: 5 4; }
+.point { fill-opacity: .55; } .point:hover { fill-opacity: 1; }
 """
 
 
@@ -56,16 +40,11 @@ def render(answer: AccuracyAnswer) -> str:
     """Return the answer as a self-contained HTML document."""
     families = sorted({row.family for row in answer.rows})
     parts = [
-        "<!DOCTYPE html>",
-        '<html lang="en"><head><meta charset="utf-8">',
-        '<meta name="viewport" content="width=device-width, initial-scale=1">',
-        f"<title>gpu-advisor accuracy: {_text(title(answer))}</title>",
-        f"<style>{_STYLE}{_colors(families)}</style></head><body><main>",
-        "<h1>Predicted against published</h1>",
-        f"<p>{_text(title(answer))}.</p>",
-        *_table("Errors", ERRORS_HEADER, error_cells(answer.sections), words=2),
-        f"<p>{_text(outcomes(answer))}</p>",
-        f"<p>{_text(noise_floor(answer) or '')}</p>",
+        "<main><h1>Predicted against published</h1>",
+        f"<p>{text(title(answer))}.</p>",
+        *table("Errors", ERRORS_HEADER, error_cells(answer.sections), words=(0, 1)),
+        f"<p>{text(outcomes(answer))}</p>",
+        f"<p>{text(noise_floor(answer) or '')}</p>",
         "<h2>Measured against predicted</h2>",
         "<p>Both axes are logarithmic; the dashed line is a perfect prediction. Each point names its run.</p>",
     ]
@@ -73,41 +52,16 @@ def render(answer: AccuracyAnswer) -> str:
         parts += _plot(plot, number, families)
     parts.append("<h2>Against simpler methods</h2>")
     for contest in answer.contests:
-        parts += _table(contest_title(contest), CONTEST_HEADER, contest_cells(contest))
+        parts += table(contest_title(contest), CONTEST_HEADER, contest_cells(contest))
     for section in answer.sections:
         if section.groups:
             caption = f"{section.title}, by {answer.by}"
-            parts += _table(caption, ERRORS_HEADER, error_cells(section.groups), words=2)
-    parts += _list("Farthest off under the shipped constants", [row_line(row) for row in answer.worst])
-    parts += _list("Not predicted", left_out(answer))
-    parts += _list("Notes", answer.notes)
-    return "\n".join((*parts, "</main></body></html>", ""))
-
-
-def _text(text: str) -> str:
-    return escape(plain(text))
-
-
-def _list(heading: str, items: Sequence[str]) -> list[str]:
-    if not items:
-        return []
-    return [f"<h2>{_text(heading)}</h2><ul>", *(f"<li>{_text(item)}</li>" for item in items), "</ul>"]
-
-
-def _table(
-    caption: str, header: Sequence[str], rows: Iterable[Sequence[str]], *, words: int = 1
-) -> Iterator[str]:
-    """Yield a table whose first ``words`` columns hold words."""
-
-    def cells(tag: str, row: Sequence[str]) -> str:
-        kinds = [' class="words"' if number < words else "" for number in range(len(row))]
-        scope = ' scope="col"' if tag == "th" else ""
-        found = (f"<{tag}{scope}{kind}>{_text(cell)}</{tag}>" for kind, cell in zip(kinds, row, strict=True))
-        return f"<tr>{''.join(found)}</tr>"
-
-    yield f"<table><caption>{_text(caption)}</caption><thead>{cells('th', header)}</thead><tbody>"
-    yield from (cells("td", row) for row in rows)
-    yield "</tbody></table>"
+            parts += table(caption, ERRORS_HEADER, error_cells(section.groups), words=(0, 1))
+    parts += items("Farthest off under the shipped constants", [row_line(row) for row in answer.worst])
+    parts += items("Not predicted", left_out(answer))
+    parts += items("Notes", answer.notes)
+    style = charts.STYLE + _STYLE + _colors(families)
+    return page(f"gpu-advisor accuracy: {title(answer)}", [*parts, "</main>"], style=style)
 
 
 def _colors(families: Sequence[str]) -> str:
@@ -119,25 +73,26 @@ def _colors(families: Sequence[str]) -> str:
 
 def _plot(plot: Plot, number: int, families: Sequence[str]) -> Iterator[str]:
     """Yield a plot with its axes, its points and its legend."""
-    whole = _SIZE + 2 * _MARGIN
-    yield f'<figure><svg viewBox="0 0 {whole:g} {whole:g}" role="img" aria-labelledby="plot{number}">'
-    described = f"{plot.title}: {len(plot.rows):,} published figures against their predictions"
-    yield f'<title id="plot{number}">{_text(described)}</title>'
-    yield from _axes(plot)
+    ends = 10.0**plot.low, 10.0**plot.high
+    predicted, measured = (Axis(name, *ends, True, format_count) for name in ("predicted", "measured"))
+    frame = Frame(predicted, measured, width=_SIZE, height=_SIZE)
     order = {family: index for index, family in enumerate(families)}
-    for row in plot.rows:
-        across = _MARGIN + plot.place(shown(row)) * _SIZE
-        down = _MARGIN + (1 - plot.place(row.measured)) * _SIZE
-        yield _mark(order[row.family], across, down, row_title(row))
-    yield "</svg>"
-    yield f"<figcaption>{_text(plot.title)}</figcaption></figure>"
+
+    def body() -> Iterator[str]:
+        yield from frame.axes()
+        yield frame.path([(end, end) for end in ends], "perfect")
+        for row in plot.rows:
+            place = frame.x(shown(row)), frame.y(row.measured)
+            yield _mark(order[row.family], *place, row_title(row))
+
+    described = f"{plot.title}: {len(plot.rows):,} published figures against their predictions"
+    yield from charts.figure(
+        f"plot{number}", plot.title, described, body(), width=_SIZE, height=_SIZE, caption=plot.title
+    )
     present = {row.family for row in plot.rows}
-    yield '<ul class="legend">'
-    for family in families:
-        if family in present:
-            symbol = _mark(order[family], 5, 5, family)
-            yield (f'<li><svg viewBox="0 0 10 10" aria-hidden="true">{symbol}</svg> {_text(family)}</li>')
-    yield "</ul>"
+    yield from charts.legend(
+        (_mark(order[family], 6, 6, family), family) for family in families if family in present
+    )
 
 
 def row_title(row: RowDocument) -> str:
@@ -146,40 +101,7 @@ def row_title(row: RowDocument) -> str:
     return f"{row_line(row)}; drawn: {shown(row):.4g} ({kind})"
 
 
-def _axes(plot: Plot) -> Iterator[str]:
-    first, last = _MARGIN, _MARGIN + _SIZE
-    yield (
-        f'<path class="axis" fill="none" d="M{first:g} {first:g}V{last:g}H{last:g}"/>'
-        f'<path class="perfect" d="M{first:g} {last:g}L{last:g} {first:g}"/>'
-    )
-    for each in plot.decades:
-        along = plot.place(10.0**each) * _SIZE
-        label = _text(decade(each))
-        yield f'<text x="{first + along:.1f}" y="{last + 20:g}" text-anchor="middle">{label}</text>'
-        yield f'<text x="{first - 8:g}" y="{last - along + 4:.1f}" text-anchor="end">{label}</text>'
-    middle = _MARGIN + _SIZE / 2
-    yield f'<text x="{middle:g}" y="{last + 44:g}" text-anchor="middle">predicted</text>'
-    yield f'<text x="{first:g}" y="{first - 16:g}" text-anchor="middle">measured</text>'
-
-
 def _mark(family: int, across: float, down: float, says: str) -> str:
     """Return the symbol of a family at a place."""
-    size = _RADIUS
-    style = f'class="point f{family}"'
-    match _SHAPES[family % len(_SHAPES)]:
-        case "circle":
-            shape = f'<circle {style} cx="{across:.1f}" cy="{down:.1f}" r="{size:g}"'
-        case "square":
-            path = f"M{across - size:.1f} {down - size:.1f}h{2 * size:g}v{2 * size:g}h-{2 * size:g}z"
-            shape = f'<path {style} d="{path}"'
-        case "diamond":
-            path = f"M{across:.1f} {down - 1.3 * size:.1f}l{1.3 * size:.1f} {1.3 * size:.1f}"
-            path += f"l-{1.3 * size:.1f} {1.3 * size:.1f}l-{1.3 * size:.1f} -{1.3 * size:.1f}z"
-            shape = f'<path {style} d="{path}"'
-        case _:
-            path = (
-                f"M{across:.1f} {down - 1.2 * size:.1f}l{1.2 * size:.1f} {2.2 * size:.1f}h-{2.4 * size:.1f}z"
-            )
-            shape = f'<path {style} d="{path}"'
-    closing = "circle" if shape.startswith("<circle") else "path"
-    return f"{shape}><title>{_text(says)}</title></{closing}>"
+    shape = charts.SHAPES[family % len(charts.SHAPES)]
+    return charts.mark(shape, f"point f{family}", across, down, _RADIUS, says)

@@ -20,9 +20,10 @@ from advisor.describe.torch_module import table_of
 from advisor.describe.tracing.device_tensor import UntraceableError
 from advisor.describe.tracing.recorder import ModuleError
 from advisor.describe.tracing.steps import BuildError, trace
-from advisor.network import InputSpec, NetworkTable, Part, TorchModel
+from advisor.network import NetworkTable
 from advisor.quantity import Model
 from advisor.render.json import render_operators
+from advisor.torch_model import InputSpec, Part, TorchModel
 from advisor.yaml_io import data_root, read_yaml, validate
 
 OWN = "advisor"

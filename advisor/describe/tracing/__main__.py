@@ -57,7 +57,7 @@ def _answer(request: dict[str, Any]) -> dict[str, Any]:
     from advisor.describe.tracing.device_tensor import UntraceableError
     from advisor.describe.tracing.recorder import ModuleError
     from advisor.describe.tracing.steps import BuildError, trace
-    from advisor.network import TorchModel
+    from advisor.torch_model import TorchModel
 
     torch.set_num_threads(1)
     model = TorchModel.model_validate(request["model"])

@@ -11,7 +11,7 @@ from torch import nn
 from torch.utils import _pytree as pytree
 
 from advisor.describe.tracing.recorder import Inputs
-from advisor.network import InputSpec
+from advisor.torch_model import InputSpec
 
 MakeTensor = Callable[[InputSpec, tuple[int, ...]], torch.Tensor]
 """Makes the tensor of an input, which says its format, in a shape."""

@@ -13,7 +13,7 @@ from advisor.describe.tracing.device_tensor import UntraceableError
 from advisor.describe.tracing.inputs import chosen_loss, import_callable, loss_function, make_inputs
 from advisor.describe.tracing.recorder import ModuleError, Recording, onto_device, record
 from advisor.describe.tracing.tabulate import curved, farthest, linear, merged, rows
-from advisor.network import Part, TorchModel
+from advisor.torch_model import Part, TorchModel
 
 SIZES = (16.0, 32.0)
 """Batch sizes of the two recordings; every batch of a practical size lies on the line through them or near it."""
