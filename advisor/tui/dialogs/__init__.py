@@ -1,0 +1,1 @@
+"""Small screens on top of another one; each returns what the user decided."""

@@ -1,0 +1,160 @@
+"""What to run: a shipped model found by a few letters, or a file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import ClassVar
+
+from textual import on
+from textual.app import ComposeResult
+from textual.binding import Binding
+from textual.containers import Vertical
+from textual.content import Content
+from textual.fuzzy import Matcher
+from textual.widgets import Input, OptionList, Static
+from textual.widgets.option_list import Option
+
+from advisor.documents import ModelDocument
+from advisor.tui.dialogs.dialog import Dialog
+from advisor.tui.plain import plain
+from advisor.units import format_count
+
+SHOWN = 200
+_SUFFIXES = (".yaml", ".yml", ".json")
+
+
+class PickModel(Dialog[str]):
+    """A field that finds models as one types; text with a slash, or a suffix of a file, finds files.
+
+    Args:
+        models: what is shipped.
+        current: what is asked about now.
+        first: whether the user has never chosen before.
+    """
+
+    BINDINGS: ClassVar[list[Binding]] = [
+        Binding("down", "cursor(1)", "Down", show=False, priority=True),
+        Binding("up", "cursor(-1)", "Up", show=False, priority=True),
+        Binding("pagedown", "cursor(10)", "Page down", show=False, priority=True),
+        Binding("pageup", "cursor(-10)", "Page up", show=False, priority=True),
+    ]
+
+    DEFAULT_CSS: ClassVar[str] = """
+    PickModel OptionList { height: 16; max-height: 50vh; border: none; background: $surface; padding: 0; }
+    PickModel Input { margin-bottom: 1; }
+    """
+
+    def __init__(self, models: Sequence[ModelDocument], current: str, *, first: bool = False) -> None:
+        super().__init__()
+        self._models = models
+        self._current = current
+        self._first = first
+        self._found: list[str] = []
+
+    def compose(self) -> ComposeResult:
+        """Lay out the field over the list."""
+        with Vertical(classes="-box") as box:
+            box.border_title = "What do you want to run?"
+            yield Input(placeholder="a model such as llama 8b, or a file such as ./job.yaml or ./config.json")
+            yield OptionList(compact=True)
+            yield Static("", classes="-hint", markup=False)
+
+    def on_mount(self) -> None:
+        """List everything."""
+        self._find("")
+        self.query_one(Input).focus()
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        self._find(event.value)
+
+    def _find(self, text: str) -> None:
+        as_file = _looks_like_file(text)
+        found = list(_files(text)) if as_file else list(_models(text, self._models))
+        self._found = [name for name, _ in found[:SHOWN]]
+        options = self.query_one(OptionList)
+        options.clear_options()
+        options.add_options(Option(prompt) for _, prompt in found[:SHOWN])
+        if found:
+            options.highlighted = 0
+        if as_file:
+            hint = "Enter opens the file: a workload, a config.json or an operator table."
+        elif found:
+            hint = f"{len(found)} models. Enter chooses; Escape goes back."
+        else:
+            hint = "No shipped model has these letters. A path with a slash opens a file."
+        self.query_one(Static).update(plain(hint))
+
+    def action_cursor(self, by: int) -> None:
+        """Move in the list while the letters go into the field."""
+        options = self.query_one(OptionList)
+        if options.option_count:
+            place = (options.highlighted or 0) + by
+            options.highlighted = max(0, min(place, options.option_count - 1))
+
+    @on(Input.Submitted)
+    def _entered(self, event: Input.Submitted) -> None:
+        event.stop()
+        text = event.value.strip()
+        if _looks_like_file(text) and Path(text).expanduser().is_file():
+            self.dismiss(text)
+            return
+        place = self.query_one(OptionList).highlighted
+        if place is not None and place < len(self._found):
+            self._choose(place)
+
+    @on(OptionList.OptionSelected)
+    def _selected(self, event: OptionList.OptionSelected) -> None:
+        event.stop()
+        self._choose(event.option_index)
+
+    def _choose(self, place: int) -> None:
+        name = self._found[place]
+        if name.endswith("/"):
+            field = self.query_one(Input)
+            field.value = name
+            field.cursor_position = len(name)
+            field.focus()
+            return
+        self.dismiss(name)
+
+
+def _looks_like_file(text: str) -> bool:
+    return "/" in text or "\\" in text or text.startswith(("~", ".")) or text.lower().endswith(_SUFFIXES)
+
+
+def _models(text: str, models: Sequence[ModelDocument]) -> Iterator[tuple[str, Content]]:
+    """Yield the models that a text finds, the nearest first, with the letters that it found."""
+    matcher = Matcher(text)
+    scored = []
+    for model in models:
+        names = (model.name, *model.aliases, f"{model.name} {model.family} {model.kind}")
+        score = max(matcher.match(name) for name in names) if text.strip() else 1.0
+        if score > 0:
+            scored.append((score, model))
+    for _, model in sorted(scored, key=lambda each: (-each[0], each[1].name)):
+        size = f"{format_count(model.parameters)} parameters"
+        if model.active_parameters != model.parameters:
+            size += f", {format_count(model.active_parameters)} active"
+        name = matcher.highlight(model.name) if text.strip() else Content(model.name)
+        yield model.name, Content.assemble(name, (f"  {model.kind}, {size}", "dim"))
+
+
+def _files(text: str) -> Iterator[tuple[str, Content]]:
+    """Yield folders and documents whose path begins with a text."""
+    path = Path(text).expanduser()
+    folder, start = (
+        (path, "") if text.endswith(("/", "\\")) or text in (".", "..", "~") else (path.parent, path.name)
+    )
+    try:
+        entries = sorted(folder.iterdir(), key=lambda each: (not each.is_dir(), each.name))
+    except OSError:
+        return
+    for entry in entries:
+        if not entry.name.startswith(start) or (entry.name.startswith(".") and not start.startswith(".")):
+            continue
+        if entry.is_dir():
+            yield f"{entry}/", plain(f"{entry.name}/")
+        elif entry.suffix.lower() in _SUFFIXES:
+            yield str(entry), plain(entry.name)

@@ -1,0 +1,1 @@
+"""Parts of screens, each drawn from one document."""
