@@ -28,7 +28,7 @@ from advisor.tui.widgets.top_bar import PLACES, TopBar
 from advisor.whole_file import write_text_file
 
 if TYPE_CHECKING:
-    from advisor.documents import EstimateAnswer
+    from advisor.documents import EstimateAnswer, ModelDocument
     from advisor.service import Advisor
     from advisor.torch_model import TorchModel
     from advisor.tui.dialogs.export import Wanted
@@ -71,14 +71,13 @@ class AdvisorApp(_App):
             "y", "copy_command", "Copy command", show=False, tooltip="Copy the command that asks the same"
         ),
         Binding("Y", "copy_json", "Copy JSON", show=False, tooltip="Copy what this screen shows as JSON"),
-        Binding("a", "choose", "Choose", show=False, tooltip="Leave with this GPU as the answer"),
+        Binding("A", "choose", "Choose", show=False, tooltip="Leave with this GPU as the answer"),
         Binding("t", "next_theme", "Theme", show=False),
         Binding("q", "leave", "Quit"),
         Binding("ctrl+q", "leave", "Quit", show=False, priority=True),
     ]
 
     CSS: ClassVar[str] = """
-    Screen { background: $background; }
     ToastRack { align: right bottom; }
     """
 
@@ -127,7 +126,7 @@ class AdvisorApp(_App):
         if self._told is not None:
             self.notify(str(self._told), severity="warning", timeout=20, markup=False)
         if self._greets:
-            self._pick_model(first=True)
+            self._pick_model()
         elif self._session.mode != "decide" and self._session.mode in {place.mode for place in PLACES}:
             self.switch_mode(self._session.mode)
 
@@ -210,11 +209,13 @@ class AdvisorApp(_App):
         self._pick_model()
 
     @work(exclusive=True, group="pick")
-    async def _pick_model(self, *, first: bool = False) -> None:
+    async def _pick_model(self) -> None:
         from advisor.tui.dialogs.pick_model import PickModel
 
-        models = (await self.desk.ask(lambda service: service.models())).models
-        source = await self.push_screen_wait(PickModel(models, self.desk.question.source, first=first))
+        async def load() -> Sequence[ModelDocument]:
+            return (await self.desk.ask(lambda service: service.models())).models
+
+        source = await self.push_screen_wait(PickModel(load))
         if source is not None:
             kept = {
                 path: text

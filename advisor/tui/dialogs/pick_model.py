@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
-from textual import on
+from textual import on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Vertical
@@ -15,10 +15,12 @@ from textual.fuzzy import Matcher
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
-from advisor.documents import ModelDocument
 from advisor.tui.dialogs.dialog import Dialog
 from advisor.tui.plain import plain
 from advisor.units import format_count
+
+if TYPE_CHECKING:
+    from advisor.documents import ModelDocument
 
 SHOWN = 200
 _SUFFIXES = (".yaml", ".yml", ".json")
@@ -28,9 +30,7 @@ class PickModel(Dialog[str]):
     """A field that finds models as one types; text with a slash, or a suffix of a file, finds files.
 
     Args:
-        models: what is shipped.
-        current: what is asked about now.
-        first: whether the user has never chosen before.
+        load: returns what is shipped; waited for while the user types already.
     """
 
     BINDINGS: ClassVar[list[Binding]] = [
@@ -45,11 +45,10 @@ class PickModel(Dialog[str]):
     PickModel Input { margin-bottom: 1; }
     """
 
-    def __init__(self, models: Sequence[ModelDocument], current: str, *, first: bool = False) -> None:
+    def __init__(self, load: Callable[[], Awaitable[Sequence[ModelDocument]]]) -> None:
         super().__init__()
-        self._models = models
-        self._current = current
-        self._first = first
+        self._load = load
+        self._models: Sequence[ModelDocument] | None = None
         self._found: list[str] = []
 
     def compose(self) -> ComposeResult:
@@ -61,9 +60,15 @@ class PickModel(Dialog[str]):
             yield Static("", classes="-hint", markup=False)
 
     def on_mount(self) -> None:
-        """List everything."""
-        self._find("")
+        """Take letters at once; the list follows."""
         self.query_one(Input).focus()
+        self._find("")
+        self._list()
+
+    @work
+    async def _list(self) -> None:
+        self._models = await self._load()
+        self._find(self.query_one(Input).value)
 
     @on(Input.Changed)
     def _typed(self, event: Input.Changed) -> None:
@@ -71,7 +76,7 @@ class PickModel(Dialog[str]):
 
     def _find(self, text: str) -> None:
         as_file = _looks_like_file(text)
-        found = list(_files(text)) if as_file else list(_models(text, self._models))
+        found = list(_files(text)) if as_file else list(_models(text, self._models or ()))
         self._found = [name for name, _ in found[:SHOWN]]
         options = self.query_one(OptionList)
         options.clear_options()
@@ -80,6 +85,8 @@ class PickModel(Dialog[str]):
             options.highlighted = 0
         if as_file:
             hint = "Enter opens the file: a workload, a config.json or an operator table."
+        elif self._models is None:
+            hint = "reading the catalog..."
         elif found:
             hint = f"{len(found)} models. Enter chooses; Escape goes back."
         else:
@@ -125,20 +132,31 @@ def _looks_like_file(text: str) -> bool:
 
 
 def _models(text: str, models: Sequence[ModelDocument]) -> Iterator[tuple[str, Content]]:
-    """Yield the models that a text finds, the nearest first, with the letters that it found."""
-    matcher = Matcher(text)
+    """Yield the models in which every word of a text is found, the nearest first, with what it found marked."""
+    words = text.lower().split()
+    matchers = [Matcher(word) for word in words]
     scored = []
     for model in models:
-        names = (model.name, *model.aliases, f"{model.name} {model.family} {model.kind}")
-        score = max(matcher.match(name) for name in names) if text.strip() else 1.0
-        if score > 0:
-            scored.append((score, model))
-    for _, model in sorted(scored, key=lambda each: (-each[0], each[1].name)):
+        names = (model.name, *model.aliases, model.family, model.kind)
+        scores = [max(matcher.match(name) for name in names) for matcher in matchers]
+        if all(score > 0 for score in scores):
+            # Of names in which the same letters are found, the one with the fewest others is meant.
+            whole = sum(word in model.name for word in words)
+            scored.append((-whole, -sum(scores), len(model.name), model.name, model))
+    for *_, model in sorted(scored, key=lambda each: each[:4]):
         size = f"{format_count(model.parameters)} parameters"
         if model.active_parameters != model.parameters:
             size += f", {format_count(model.active_parameters)} active"
-        name = matcher.highlight(model.name) if text.strip() else Content(model.name)
-        yield model.name, Content.assemble(name, (f"  {model.kind}, {size}", "dim"))
+        yield model.name, Content.assemble(_marked(model.name, words), (f"  {model.kind}, {size}", "dim"))
+
+
+def _marked(name: str, words: Sequence[str]) -> Content:
+    found = plain(name)
+    for word in words:
+        place = name.find(word)
+        if place >= 0:
+            found = found.stylize("bold underline", place, place + len(word))
+    return found
 
 
 def _files(text: str) -> Iterator[tuple[str, Content]]:

@@ -7,7 +7,7 @@ from typing import ClassVar
 from textual import events, on, work
 from textual.app import ComposeResult
 from textual.binding import Binding
-from textual.containers import Vertical
+from textual.containers import Vertical, VerticalScroll
 from textual.widgets import Static
 
 from advisor.documents import CompareAnswer
@@ -19,7 +19,7 @@ from advisor.tui.plain import plain
 from advisor.tui.screens.desk_screen import DeskScreen
 from advisor.tui.widgets.comparison import Comparison, explained
 from advisor.tui.widgets.detail import DetailWanted
-from advisor.tui.widgets.reader import Reader
+from advisor.tui.widgets.fitted import Fitted
 from advisor.tui.widgets.table import Table
 
 LEAST = 2
@@ -35,8 +35,8 @@ The GPUs that you picked out with `space`, in the ranking, the catalog or the pl
 first column is what the ratios are against. `*` marks the best of a row. The bars of memory have one scale, `┃` is the
 card's limit; the bars of times have one scale and show the interval that holds the truth in 8 of 10 cases.
 
-`left` and `right` choose a column, `f` makes it the first, `x` puts it back, `enter` shows everything about it; `up` and
-`down` choose a row, which is written out below the table. `p` compares what the ranking recommends by name.
+`left` and `right` choose a column, `f` makes it the first, `x` puts it back, `enter` shows everything about it; `up`
+and `down` choose a row, which is written out below the table. `p` compares what the ranking recommends by name.
 """
 
     BINDINGS: ClassVar[list[Binding]] = [  # type: ignore[assignment]
@@ -48,8 +48,8 @@ card's limit; the bars of times have one scale and show the interval that holds 
     CSS: ClassVar[str] = """
     CompareScreen #told { height: auto; padding: 0 1; }
     CompareScreen Comparison { height: 3fr; }
-    CompareScreen Reader { height: 2fr; padding: 0 1; border-top: hkey $panel; }
-    CompareScreen Reader:focus { border-top: hkey $accent; }
+    CompareScreen VerticalScroll { height: 2fr; padding: 0 1; border-top: hkey $panel; scrollbar-size-vertical: 1; }
+    CompareScreen VerticalScroll:focus { border-top: hkey $accent; }
     CompareScreen.-empty #compared { display: none; }
     """
 
@@ -58,7 +58,8 @@ card's limit; the bars of times have one scale and show the interval that holds 
         yield Static("", id="told", markup=False)
         with Vertical(id="compared"):
             yield Comparison()
-            yield Reader()
+            with VerticalScroll():
+                yield Fitted()
 
     def on_mount(self) -> None:
         """Begin in the table."""
@@ -91,6 +92,7 @@ card's limit; the bars of times have one scale and show the interval that holds 
         chosen = self._chosen()
         if chosen is not None:
             self.desk.compared = (chosen, *(each for each in self.desk.compared if each != chosen))
+            self.table.column = 0
             self._changed()
 
     def action_remove(self) -> None:
@@ -108,10 +110,11 @@ card's limit; the bars of times have one scale and show the interval that holds 
         self._changed()
 
     def _chosen(self) -> Choice | None:
-        if not self.desk.compared:
+        """Return the chosen column; where there are none, what was picked out last."""
+        compared = self.desk.compared
+        if not compared:
             return None
-        enough = len(self.desk.compared) >= LEAST
-        return self.desk.compared[min(self.table.column, len(self.desk.compared) - 1) if enough else 0]
+        return compared[-1] if self.answer is None else compared[min(self.table.column, len(compared) - 1)]
 
     def _changed(self) -> None:
         self.desk.changed()
@@ -143,7 +146,9 @@ card's limit; the bars of times have one scale and show the interval that holds 
             if compared == self.desk.compared:
                 self.answer = None
                 self.add_class("-empty")
-                self._tell(f"! {error}\nx takes the first one out, f5 goes to the catalog.")
+                self._tell(
+                    f"! {error}\nx puts back what was picked out last: {compared[-1].count} x {compared[-1].gpu}."
+                )
             return
         if compared == self.desk.compared and workload is self.desk.workload:
             self.answer = answer
@@ -167,7 +172,8 @@ card's limit; the bars of times have one scale and show the interval that holds 
         row, answer = self.table.current, self.answer
         if row is not None and answer is not None:
             chosen = min(self.table.column, len(answer.estimates) - 1)
-            self.query_one(Reader).read(explained(answer, row.key, chosen), anew=True)
+            self.query_one(Fitted).show(lambda width: explained(answer, row.key, chosen, width))
+            self.query_one(VerticalScroll).scroll_home(animate=False)
 
     def _tell(self, text: str) -> None:
         self.query_one("#told", Static).update(plain(text))
@@ -183,7 +189,8 @@ card's limit; the bars of times have one scale and show the interval that holds 
         lines = [
             picked,
             "",
-            f"Pick {LEAST} to {MOST_COMPARED} GPUs with space: in the ranking (1), in the plot (3) or in the catalog (4).",
+            f"Pick {LEAST} to {MOST_COMPARED} GPUs with space: in the ranking (1), in the plot (3) or in the catalog "
+            "(4).",
         ]
         if answer is None or not answer.picks:
             return "\n".join(lines)

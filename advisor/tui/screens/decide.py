@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, ClassVar
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
     from advisor.quantity import Model
     from advisor.tui.widgets.detail import Detail
     from advisor.tui.widgets.workload_form import WorkloadForm
+
+STAY_S = 0.1
 
 COUNTS = ("", "1", "2", "4", "8")
 WAYS = ("", "buy", "rent")
@@ -55,7 +58,7 @@ arrows move, `enter` shows everything about a GPU, `ctrl+s` writes the report.
 
     BINDINGS: ClassVar[list[Binding]] = [  # type: ignore[assignment]
         Binding("o,ctrl+o", "pick_model", "Model"),
-        Binding("w,ctrl+w", "form", "Workload"),
+        Binding("w", "form", "Workload"),
         Binding("slash,ctrl+f", "filter", "Filter"),
         Binding("space", "compare", "Pick"),
         Binding("b", "way", "Buy or rent", show=False, tooltip="Buy or rent, buy only, rent only"),
@@ -170,6 +173,7 @@ arrows move, `enter` shows everything about a GPU, `ctrl+s` writes the report.
 
             self.query_one("#picks", Static).update(plain(picks_line(desk.answer)))
             self._show_rows()
+            self._follow()
 
     def exported(self) -> tuple[Model, str] | None:
         """Return the recommendation."""
@@ -221,7 +225,7 @@ arrows move, `enter` shows everything about a GPU, `ctrl+s` writes the report.
     def action_form(self) -> None:
         """Go to the fields."""
         self.add_class("-form")
-        if self._form is not None and self.focused not in self._form.query("*"):
+        if self._form is not None and not any(each is self.focused for each in self._form.query("*")):
             self._form.focus_field("constraints.budget_usd")
 
     def action_way(self) -> None:
@@ -304,14 +308,20 @@ arrows move, `enter` shows everything about a GPU, `ctrl+s` writes the report.
     def action_detail(self) -> None:
         """Show or hide the pane."""
         self.toggle_class("-no-detail")
+        self.call_after_refresh(self._follow)
 
     @on(Table.Highlighted, "#ranking")
     def _row_highlighted(self, event: Table.Highlighted) -> None:
         event.stop()
-        choice = _choice(event.key)
-        self.desk.looking_at = choice
-        if self.query_one("#detail").display:
-            self._show_detail(choice)
+        self._follow()
+
+    def _follow(self) -> None:
+        """Let the pane show the row under the cursor."""
+        row = self.ranking.current
+        if row is not None:
+            choice = self.desk.looking_at = _choice(row.key)
+            if self.query_one("#detail").display:
+                self._show_detail(choice)
 
     @on(Table.Opened, "#ranking")
     def _row_opened(self, event: Table.Opened) -> None:
@@ -329,6 +339,8 @@ arrows move, `enter` shows everything about a GPU, `ctrl+s` writes the report.
             detail.say("" if out is None else out.reason)
             return
         detail.show(row, self._title())
+        # Who holds the arrow down passes many rows: only one that is stayed on is asked about.
+        await asyncio.sleep(STAY_S)
         try:
             answer = await self.desk.ask(
                 lambda service: service.estimate(workload, gpus=[choice.gpu], count=choice.count)

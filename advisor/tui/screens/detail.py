@@ -17,7 +17,7 @@ from advisor.render import words
 from advisor.tui.desk import MOST_COMPARED, Choice, Desk
 from advisor.tui.plain import plain
 from advisor.tui.screens.desk_screen import DeskScreen
-from advisor.tui.widgets.detail import ASKING, Detail
+from advisor.tui.widgets.detail import Detail
 from advisor.tui.widgets.facts import Specification
 
 
@@ -34,10 +34,11 @@ All that is known about a number of one GPU for the workload: memory by part aga
 goes, the operators under the roofline, buying against renting, what the money and the times rest on.
 
 In the bar of the memory every part has its letter, `┃` is the card's limit, and the line below it is the interval that
-holds the truth in 8 of 10 cases. Letters in the roofline stand for operators: on the roof they use all that the GPU has.
+holds the truth in 8 of 10 cases. Letters in the roofline stand for operators: those on the roof use all that the GPU
+has.
 
-`left` and `right` go to the neighbours in the ranking, `+` and `-` change the number of GPUs, `space` picks this one for
-the comparison, `i` shows the specification where it is not beside the estimate, `escape` goes back.
+`left` and `right` go to the neighbours in the ranking, `+` and `-` change the number of GPUs, `space` picks this one
+for the comparison, `i` shows the specification where it is not beside the estimate, `escape` goes back.
 """
 
     BINDINGS: ClassVar[list[Binding]] = [  # type: ignore[assignment]
@@ -103,11 +104,9 @@ the comparison, `i` shows the specification where it is not beside the estimate,
         """Go to a neighbour in the ranking."""
         rows = self._rows()
         place = self._place()
-        if place is None or not 0 <= place + by < len(rows):
-            self.app.bell()
-            return
-        row = rows[place + by]
-        self._go(Choice(row.gpu, row.count))
+        if place is not None and 0 <= place + by < len(rows):
+            row = rows[place + by]
+            self._go(Choice(row.gpu, row.count))
 
     def action_count(self, way: int) -> None:
         """Take twice or half as many GPUs."""
@@ -129,11 +128,10 @@ the comparison, `i` shows the specification where it is not beside the estimate,
         self.answer = None
         self._show_place()
         row = self._row()
-        detail = self.query_one(Detail)
         if row is not None:
-            detail.show(row, self._title())
+            self.query_one(Detail).show(row, self._title())
         else:
-            detail.say(f"{choice.count} x {choice.gpu}: {ASKING}")
+            self.query_one(Detail).wait()
         self._ask(choice)
 
     @work(exclusive=True, group="detail")

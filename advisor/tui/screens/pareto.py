@@ -15,6 +15,7 @@ from advisor.render import words
 from advisor.tui.desk import MOST_COMPARED, Choice
 from advisor.tui.plain import plain
 from advisor.tui.screens.desk_screen import DeskScreen
+from advisor.tui.widgets.comparison import cut
 from advisor.tui.widgets.detail import DetailWanted
 from advisor.tui.widgets.figures import FRONT, OTHER, Tradeoff, steps, tradeoff, tradeoff_figure
 from advisor.tui.widgets.plots import Plot
@@ -22,21 +23,23 @@ from advisor.tui.widgets.ranking import PICKED, choice_of, key_of
 from advisor.tui.widgets.table import Column, Part, Row, Table, cell
 from advisor.units import format_money
 
+WIDEST_NAME = 24
+
+BESIDE = 132
+"""Columns from which the list stands beside the plot."""
+
 
 class ParetoScreen(DeskScreen):
     """The answers by time and cost, and those that no other one beats in both, the cheapest first."""
 
     MODE = "pareto"
-    Opened = DetailWanted
-    """Posted when a point is opened."""
-
     HELP = f"""
-Every answer of the ranking by its time and its cost, both on logarithmic axes. `{FRONT}` marks those that no other answer
-beats in both; only they are worth choosing between, and the list has them from the cheapest to the fastest, each with what
-it costs and gains over the one before it. All others are `{OTHER}`.
+Every answer of the ranking by its time and its cost, both on logarithmic axes. `{FRONT}` marks those that no other
+answer beats in both; only they are worth choosing between, and the list has them from the cheapest to the fastest, each
+with what it costs and gains over the one before it. All others are `{OTHER}`.
 
-`up` and `down` move in the list and point at the answer in the plot, `enter` shows everything about it, `space` picks it
-for the comparison.
+`up` and `down` move in the list and point at the answer in the plot, `enter` shows everything about it, `space` picks
+it for the comparison.
 """
 
     BINDINGS: ClassVar[list[Binding]] = [  # type: ignore[assignment]
@@ -45,19 +48,19 @@ for the comparison.
 
     CSS: ClassVar[str] = """
     ParetoScreen #told { height: auto; padding: 0 1; }
-    ParetoScreen #parts { layout: horizontal; height: 1fr; }
+    ParetoScreen #parts { layout: vertical; height: 1fr; }
     ParetoScreen #plot { width: 1fr; height: 1fr; margin: 0 1; }
-    ParetoScreen #list { width: 64; border-left: vkey $panel; }
+    ParetoScreen #list { width: 1fr; height: 40%; max-height: 12; }
     ParetoScreen #front { height: 1fr; }
-    ParetoScreen.-narrow #parts { layout: vertical; }
-    ParetoScreen.-narrow #list { width: 1fr; height: 40%; max-height: 9; border-left: none; }
+    ParetoScreen.-beside #parts { layout: horizontal; }
+    ParetoScreen.-beside #list { width: 78; height: 1fr; max-height: 100%; border-left: vkey $panel; }
     """
 
     def body(self) -> ComposeResult:
         """Lay out the plot and the list of the front."""
         yield Static("", id="told", markup=False)
         with Container(id="parts"):
-            yield Plot(id="plot")
+            yield Plot("plot")
             with Vertical(id="list"):
                 yield Table((), fixed=3, table_id="front")
 
@@ -84,8 +87,8 @@ for the comparison.
         return None if self.desk.answer is None else (self.desk.answer, "recommendation")
 
     def on_resize(self, event: events.Resize) -> None:
-        """Give the list the room there is now."""
-        self.call_after_refresh(self._list)
+        """Put the list beside the plot where there is room for both."""
+        self.set_class(event.size.width >= BESIDE, "-beside")
 
     def action_pick(self) -> None:
         """Pick the answer under the cursor for the comparison, or put it back."""
@@ -138,8 +141,8 @@ def told(found: Tradeoff | None, *, problem: object = None) -> str:
     if not found.points:
         return f"{wrong}No answer has both a time and a cost."
     said = (
-        f"{len(found.points)} answers by {found.time} and {found.money}; {FRONT} {len(found.front)} of them are beaten by "
-        "no other in both"
+        f"{len(found.points)} answers by {found.time} and {found.money}; {FRONT} {len(found.front)} of them are "
+        "beaten by no other in both"
     )
     if not found.costed:
         said += ". The length of the job is not given, so these are not costs of the job"
@@ -153,7 +156,7 @@ def _columns(found: Tradeoff | None) -> tuple[Column, ...]:
     return (
         Column("mark", ""),
         Column("number", "", right=True),
-        Column("gpu", "GPU", widest=22),
+        Column("gpu", "GPU", widest=WIDEST_NAME),
         Column("time", "Time", right=True),
         Column("cost", "Cost" if costed else "To buy", right=True),
         Column("step", "Over the one before"),
@@ -167,7 +170,7 @@ def _rows(found: Tradeoff, compared: tuple[Choice, ...]) -> list[Row]:
             cells=(
                 cell(Part(PICKED if point.choice in compared else " ", "accent")),
                 cell(str(number)),
-                cell(words.title(point.row)),
+                cell(cut(words.title(point.row), WIDEST_NAME)),
                 cell(words.duration(point.row).partition(" (")[0]),
                 cell(_cost(point.usd, point.row.cost.total_by)),
                 cell(step),

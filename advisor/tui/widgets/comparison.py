@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 
-from rich.cells import cell_len
+from rich.cells import cell_len, set_cell_size
 from textual.content import Content
 from textual.message import Message
 from textual.reactive import reactive
@@ -13,7 +13,7 @@ from advisor.documents import CompareAnswer, EstimateDocument
 from advisor.quantity import Quantity
 from advisor.render import words
 from advisor.tui.plain import plain
-from advisor.tui.widgets.fitted import bullets, heading, stacked
+from advisor.tui.widgets.fitted import bullets, heading, labelled, stacked
 from advisor.tui.widgets.memory_bar import bar, scale_gib
 from advisor.tui.widgets.table import GAP, Column, Part, Row, Table, cell
 from advisor.tui.widgets.time_bars import interval_bar
@@ -21,12 +21,9 @@ from advisor.tui.widgets.time_bars import interval_bar
 BEST = "*"
 CHOSEN = ">"
 
-_TITLES = 14
-_NARROWEST, _WIDEST = 20, 36
+_TITLES = 13
+_NARROWEST, _WIDEST = 21, 36
 """Cells of a column of values."""
-
-_WIDTH = 100
-"""Cells of what is written out."""
 
 _Value = Callable[[EstimateDocument], float | None]
 
@@ -114,7 +111,7 @@ def _columns(estimates: Sequence[EstimateDocument], chosen: int, room: int) -> I
     yield Column("title", " " * (_TITLES - 1), widest=_TITLES)
     for number, estimate in enumerate(estimates):
         mark = CHOSEN if number == chosen else " "
-        name = _cut(f"{mark}{words.title(estimate)}", room - 1)
+        name = cut(f"{mark}{words.title(estimate)}", room - 1)
         yield Column(str(number), f"{name:<{room - 1}}", widest=room)
 
 
@@ -130,7 +127,7 @@ def comparison_rows(answer: CompareAnswer, room: int) -> list[Row]:
     for label, texts in words.compare_rows(estimates, answer.ratios):
         best = _best(label, estimates)
         marked = [
-            cell(Part(BEST if number in best else " ", "good"), Part(_cut(text, room - 1), ""))
+            cell(Part(BEST if number in best else " ", "good"), Part(cut(text, room - 1), ""))
             for number, text in enumerate(texts)
         ]
         rows.append(Row(key=label, cells=(_label(label), *marked)))
@@ -149,13 +146,14 @@ def comparison_rows(answer: CompareAnswer, room: int) -> list[Row]:
     return rows
 
 
-def explained(answer: CompareAnswer, key: str, chosen: int) -> Content:
+def explained(answer: CompareAnswer, key: str, chosen: int, width: int) -> Content:
     """Return a row written out, and what is known of the chosen column.
 
     Args:
         answer: of ``compare``.
         key: of the row.
         chosen: index of the column.
+        width: in cells.
     """
     lines: list[Content] = []
     texts = dict(words.compare_rows(answer.estimates, answer.ratios)).get(key)
@@ -163,7 +161,7 @@ def explained(answer: CompareAnswer, key: str, chosen: int) -> Content:
         said = "; ".join(
             f"{words.title(each)} {text}" for each, text in zip(answer.estimates, texts, strict=True)
         )
-        lines.append(plain(f"{key}: ").stylize("$text-muted") + plain(said))
+        lines.append(plain(f"{key}: ").stylize("dim") + plain(said))
     elif key == _MEMORY:
         parts = {
             part.letter: part.name for each in answer.estimates for part in words.memory_parts(each.memory)
@@ -179,17 +177,19 @@ def explained(answer: CompareAnswer, key: str, chosen: int) -> Content:
         for option in estimate.would_fit
     ]
     if estimate.warnings:
-        lines += [heading("Warnings"), bullets(estimate.warnings, _WIDTH)]
+        lines += [heading("Warnings"), bullets(estimate.warnings, width)]
     lines.append(heading("Measured"))
     said_of = [words.evidence(item) for item in estimate.evidence]
-    lines.append(bullets(said_of or ["no published run is near enough to compare"], _WIDTH))
-    lines += [plain(f"{label}: {text}") for label, text in words.cost_lines(estimate.cost, estimate.count)]
-    lines += [plain(f"note: {warning}") for warning in answer.warnings]
+    lines.append(bullets(said_of or ["no published run is near enough to compare"], width))
+    lines.append(heading("Money"))
+    lines += [labelled(label, text, width) for label, text in words.cost_lines(estimate.cost, estimate.count)]
+    if answer.warnings:
+        lines += [heading("Notes"), bullets(answer.warnings, width)]
     return stacked(lines)
 
 
 def _label(text: str) -> tuple[Part, ...]:
-    return cell(Part(text, "muted"))
+    return cell(text)
 
 
 def _verdict(estimate: EstimateDocument) -> tuple[Part, ...]:
@@ -233,5 +233,6 @@ def _count(number: int, noun: str) -> str:
     return f"{number or 'no'} {noun}{'' if number == 1 else 's'}"
 
 
-def _cut(text: str, room: int) -> str:
-    return text if cell_len(text) <= room else f"{text[: room - 2].rstrip()}.."
+def cut(text: str, cells: int) -> str:
+    """Return as much of a text as there is room for; two dots say that there is more."""
+    return text if cell_len(text) <= cells else f"{set_cell_size(text, cells - 2).rstrip()}.."

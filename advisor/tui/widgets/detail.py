@@ -48,8 +48,8 @@ class DetailWanted(Message):
 class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
     """Scrolls through an estimate: memory, time, roofline, money, evidence, assumptions and warnings.
 
-    Its parts stay while it is shown one GPU after another, so that nothing flickers and the place in it is kept. Keys to
-    the left and right are free for the screen it is on.
+    Its parts stay while it is shown one GPU after another, so that nothing flickers and the place in it is kept. The
+    keys to the left and right are free for the screen it is on.
     """
 
     BINDINGS: ClassVar[list[Binding]] = [  # type: ignore[assignment]
@@ -70,26 +70,27 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
     Detail.-roomy .-half { padding-right: 2; }
     Detail Plot { margin-top: 1; }
     Detail > .-said { height: auto; }
+    Detail.-stale { opacity: 60%; }
     """
 
     def compose(self) -> ComposeResult:
         """Lay out the parts."""
         yield Static("", classes="-said", markup=False)
-        yield Fitted(id="head")
+        yield Fitted("head")
         with Container(classes="-pair", id="first"):
             with Vertical(classes="-half"):
-                yield Fitted(id="memory")
+                yield Fitted("memory")
             with Vertical(classes="-half"):
-                yield Fitted(id="time")
+                yield Fitted("time")
         with Container(classes="-pair", id="plots"):
             with Vertical(classes="-half", id="roofline"):
-                yield Fitted(id="roofline-title")
-                yield Plot(id="roofline-plot")
-                yield Fitted(id="operators")
+                yield Fitted("roofline-title")
+                yield Plot("roofline-plot")
+                yield Fitted("operators")
             with Vertical(classes="-half", id="outlay"):
-                yield Fitted(id="outlay-title")
-                yield Plot(id="outlay-plot")
-        yield Fitted(id="rest")
+                yield Fitted("outlay-title")
+                yield Plot("outlay-plot")
+        yield Fitted("rest")
 
     def on_mount(self) -> None:
         """Begin without anything to show."""
@@ -105,8 +106,21 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
         said = str(self.query_one(Static).content)
         return "\n".join([said, *(part.text for part in self.query(Fitted) if part.display)])
 
+    @property
+    def has_estimate(self) -> bool:
+        """Whether an estimate is shown."""
+        return self._part("head").display
+
+    def wait(self) -> None:
+        """Grey the estimate that is shown until another one, or a message, comes; say that it is asked for."""
+        if self.has_estimate:
+            self.add_class("-stale")
+        else:
+            self.say(ASKING)
+
     def say(self, text: str) -> None:
         """Show a message in place of an estimate."""
+        self.remove_class("-stale")
         self._tell(text)
         for part in self._parts():
             part.display = False
@@ -122,6 +136,7 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
             self.say("")
             return
         pending = isinstance(estimate, RecommendationDocument)
+        self.remove_class("-stale")
         self._tell("")
         for part in self._parts():
             part.display = True
@@ -135,8 +150,9 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
     def _show_roofline(self, estimate: EstimateDocument, *, pending: bool) -> None:
         document = estimate.roofline
         place, plot = self.query_one("#roofline"), self.query_one("#roofline-plot", Plot)
+        self._part("operators").visible = not pending
         if pending and document is None:
-            # The place stays as it is: what comes in a moment has about the same size.
+            # The place stays as large as it is: what comes in a moment has about the same size.
             plot.show(None, ASKING)
             return
         place.display = document is not None
@@ -156,6 +172,7 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
 
     def _show_outlay(self, estimate: EstimateDocument, *, pending: bool) -> None:
         place, plot = self.query_one("#outlay"), self.query_one("#outlay-plot", Plot)
+        self._part("outlay-title").visible = not pending
         if pending and not estimate.cost.over_time:
             plot.show(None, ASKING)
             return
@@ -193,7 +210,7 @@ def head(estimate: EstimateDocument, workload_title: str, width: int) -> Content
     facts = [text for text in (_duration(estimate), _cost(estimate)) if text]
     lines = [first, *plain(", ".join(facts)).wrap(width)] if facts else [first]
     if workload_title:
-        lines += [line.stylize("$text-muted") for line in plain(workload_title).wrap(width)]
+        lines += [line.stylize("dim") for line in plain(workload_title).wrap(width)]
     return stacked(lines)
 
 
@@ -218,7 +235,7 @@ def time(estimate: EstimateDocument, width: int) -> Content:
         return Content("")
     lines = [heading("Time"), *(labelled(label, text, width) for label, text in pairs)]
     if estimate.breakdown:
-        lines += [plain("of a step:").stylize("$text-muted"), time_bars(estimate.breakdown, width)]
+        lines += [plain("of a step:").stylize("dim"), time_bars(estimate.breakdown, width)]
     return stacked(lines)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from string import ascii_uppercase
@@ -182,8 +183,9 @@ def tradeoff_figure(found: Tradeoff, chosen: Choice | None = None) -> Figure | N
     """
     if not found.points:
         return None
-    unit, hours = _unit(max(point.hours for point in found.points))
-    across = axis(f"{found.time}, {unit}", [point.hours / hours for point in found.points], _number, log=True)
+    times = [point.hours for point in found.points]
+    unit, hours = _unit(math.sqrt(min(times) * max(times)))
+    across = axis(f"{found.time}, {unit}", [time / hours for time in times], _number, log=True)
     free = min(point.usd for point in found.points) <= 0
     up = axis(f"{found.money}, USD", [point.usd for point in found.points], _money_tick, log=not free)
     marks = [
@@ -192,7 +194,7 @@ def tradeoff_figure(found: Tradeoff, chosen: Choice | None = None) -> Figure | N
             point.usd,
             FRONT,
             "good",
-            (f"{number} {words.title(point.row)}", str(number)),
+            (f"{number}: {words.title(point.row)}", str(number)),
             chosen=point.choice == chosen,
         )
         for number, point in enumerate(found.front, start=1)

@@ -21,12 +21,16 @@ Maker = Callable[[int], Content]
 
 
 class Fitted(Widget):
-    """Content that is made anew for each width, such as bars and hanging paragraphs."""
+    """Content that is made anew for each width, such as bars and hanging paragraphs.
+
+    Args:
+        part: its id.
+    """
 
     DEFAULT_CSS: ClassVar[str] = "Fitted { height: auto; }"
 
-    def __init__(self, *, id: str | None = None, classes: str | None = None) -> None:
-        super().__init__(id=id, classes=classes)
+    def __init__(self, part: str | None = None) -> None:
+        super().__init__(id=part)
         self._make: Maker = lambda _: Content("")
         self._made: tuple[int, Content] | None = None
 
@@ -81,7 +85,7 @@ def labelled(label: str, text: str, width: int, *, column: int = LABEL) -> Conte
         width: of the whole, in cells.
         column: cells of the label.
     """
-    head = plain(label).stylize("$text-muted")
+    head = plain(label).stylize("dim")
     if width - column - 1 < _NARROWEST:
         return stacked([head, *plain(text).wrap(width)])
     pieces = plain(text).wrap(width - column - 1)

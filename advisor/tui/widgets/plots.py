@@ -257,7 +257,11 @@ def as_text(cells: Sequence[Sequence[Cell]]) -> str:
 
 
 class Plot(Widget):
-    """A figure; it is drawn when it is first seen, and again where its size has changed."""
+    """A figure; it is drawn when it is first seen, and again where its size has changed.
+
+    Args:
+        part: its id.
+    """
 
     DEFAULT_CSS: ClassVar[str] = """
     Plot { height: 16; color: $foreground; }
@@ -270,8 +274,8 @@ class Plot(Widget):
     """
     COMPONENT_CLASSES: ClassVar[set[str]] = {f"plot--{name}" for name in STYLES}
 
-    def __init__(self, *, id: str | None = None) -> None:
-        super().__init__(id=id)
+    def __init__(self, part: str | None = None) -> None:
+        super().__init__(id=part)
         self._figure: Figure | None = None
         self._said = ""
         self._cells: list[list[Cell]] | None = None
