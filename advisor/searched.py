@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from advisor.documents import EvidenceDocument
 from advisor.execution import Constants
 from advisor.hardware import Device
 from advisor.plan import Choices
@@ -29,6 +30,8 @@ class Searched:
 
     def __init__(self, problem: Problem, devices: Sequence[Device], constants: Constants) -> None:
         self.teams = teams(problem, devices, constants)
+        self.evidence: dict[tuple[str, int], tuple[EvidenceDocument, ...]] = {}
+        """Published runs near to a number of a device, where somebody looked for them."""
         self._choices: dict[tuple[int, int], Choices | None] = {}
 
     def best(self, team: Team, count: int) -> Choices | None:

@@ -261,7 +261,8 @@ class Advisor:
             return broken(candidate, constraints, whole_job=whole_job)
 
         tried = set()
-        for candidate in self._search(problem, wanted, lambda each: not in_the_way(each)):
+        searched = self._before.of(problem, wanted, self.constants)
+        for candidate in self._search(problem, searched, wanted, lambda each: not in_the_way(each)):
             tried.add(candidate.device.id)
             if obstacles := in_the_way(candidate):
                 refusals.append(obstacles)
@@ -278,7 +279,8 @@ class Advisor:
         listed = ranking[:limit]
         baseline = self._baseline(problem, cpu or self.constants.baseline.cpu)
         rows = tuple(
-            self._recommendation(problem, place, row, baseline) for place, row in enumerate(listed, start=1)
+            self._recommendation(problem, searched, place, row, baseline)
+            for place, row in enumerate(listed, start=1)
         )
         shown = {row.candidate.device.id for row in ranking}
         return RecommendAnswer(
@@ -524,7 +526,11 @@ class Advisor:
         return self._subjects[key]
 
     def _search(
-        self, problem: Problem, devices: Sequence[Device], accepted: Callable[[Candidate], bool]
+        self,
+        problem: Problem,
+        searched: Searched,
+        devices: Sequence[Device],
+        accepted: Callable[[Candidate], bool],
     ) -> Iterator[Candidate]:
         """Yield the best plan of every device for each number of GPUs that is sensible for its segment.
 
@@ -536,7 +542,6 @@ class Advisor:
             return
         limit = problem.workload.constraints.max_count
         largest = {device.id: largest_count(device, limit) for device in devices}
-        searched = self._before.of(problem, devices, self.constants)
         fitted: set[str] = set()
         settled: set[str] = set()
         numbers = counts(max(largest.values()))
@@ -650,12 +655,15 @@ class Advisor:
         return device
 
     def _recommendation(
-        self, problem: Problem, place: int, row: Ranked, baseline: Baseline
+        self, problem: Problem, searched: Searched, place: int, row: Ranked, baseline: Baseline
     ) -> RecommendationDocument:
         candidate = row.candidate
         evidence: tuple[EvidenceDocument, ...] = ()
         if place <= ROWS_WITH_EVIDENCE:
-            evidence = self._published.near(problem, candidate.device, candidate.count)
+            key = (candidate.device.id, candidate.count)
+            if key not in searched.evidence:
+                searched.evidence[key] = self._published.near(problem, candidate.device, candidate.count)
+            evidence = searched.evidence[key]
         estimate = estimate_document(
             problem,
             candidate,

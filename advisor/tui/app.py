@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import io
 import signal
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -38,8 +39,8 @@ if TYPE_CHECKING:
 else:
     _App = App
 
-DEBOUNCE_S = 0.03
-"""How long the app waits for another key before it asks: less than people notice, more than a repeated key takes."""
+DEBOUNCE_S = 0.01
+"""How long the app waits for another key before it asks; keys that come while it is asking are answered together."""
 
 SIGNALS = {"SIGTERM": 143, "SIGHUP": 129}
 """Signals that end the app in order, and what the process then returns: 128 and the signal's number."""
@@ -150,6 +151,8 @@ class AdvisorApp(_App):
             self._asked.clear()
             if self.desk.question.source and await self.desk.answer_question():
                 self._tell_screens()
+                # The catalog lives as long as the app: looking for garbage in it would cost more than an answer.
+                gc.freeze()
 
     def _tell_screens(self) -> None:
         for screen in self.screen_stack:

@@ -181,13 +181,9 @@ and `down` choose a row, which is written out below the table. `p` compares what
     def _how_to_pick(self) -> str:
         """Return what to do where there is nothing to compare yet."""
         compared, answer = self.desk.compared, self.desk.answer
-        picked = (
-            f"Only {compared[0].count} x {compared[0].gpu} is picked out."
-            if compared
-            else "Nothing is picked out."
-        )
+        picked = f"Only {compared[0].count} x {compared[0].gpu}" if compared else "Nothing"
         lines = [
-            picked,
+            f"{picked} is picked out.",
             "",
             f"Pick {LEAST} to {MOST_COMPARED} GPUs with space: in the ranking (1), in the plot (3) or in the catalog "
             "(4).",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from operator import is_
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
@@ -23,7 +24,7 @@ from advisor.tui.screens.desk_screen import DeskScreen
 from advisor.tui.widgets.table import Table
 
 if TYPE_CHECKING:
-    from advisor.documents import ExcludedDocument, RecommendationDocument
+    from advisor.documents import ExcludedDocument, RecommendAnswer, RecommendationDocument
     from advisor.quantity import Model
     from advisor.tui.widgets.detail import Detail
     from advisor.tui.widgets.workload_form import WorkloadForm
@@ -123,6 +124,7 @@ arrows move, `enter` shows everything about a GPU, `ctrl+s` writes the report.
         """Start in the ranking, where single letters are commands."""
         self._shows_excluded = True
         self._shown_source: object = None
+        self._shown: tuple[RecommendAnswer | None, tuple[Choice, ...]] = (None, ())
         self._form: WorkloadForm | None = None
         self.ranking.focus()
         self.call_after_refresh(self._add_form)
@@ -168,9 +170,11 @@ arrows move, `enter` shows everything about a GPU, `ctrl+s` writes the report.
             from advisor.tui.widgets.ranking import status
 
             line.update(plain(status(desk.answer)))
-        if desk.answer is not None:
+        shown = (desk.answer, desk.compared)
+        if desk.answer is not None and not all(map(is_, shown, self._shown)):
             from advisor.tui.widgets.ranking import picks_line
 
+            self._shown = shown
             self.query_one("#picks", Static).update(plain(picks_line(desk.answer)))
             self._show_rows()
             self._follow()

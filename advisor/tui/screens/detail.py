@@ -20,6 +20,9 @@ from advisor.tui.screens.desk_screen import DeskScreen
 from advisor.tui.widgets.detail import Detail
 from advisor.tui.widgets.facts import Specification
 
+MOST_GPUS = 65_536
+"""More than anybody has in one job; a key that is held down ends here."""
+
 
 class DetailScreen(DeskScreen):
     """An estimate with all its parts, beside the specification of its GPU.
@@ -111,7 +114,7 @@ for the comparison, `i` shows the specification where it is not beside the estim
     def action_count(self, way: int) -> None:
         """Take twice or half as many GPUs."""
         count = self.choice.count * 2 if way > 0 else self.choice.count // 2
-        if count > 0:
+        if 0 < count <= MOST_GPUS:
             self._go(Choice(self.choice.gpu, count))
 
     def action_pick(self) -> None:
@@ -174,9 +177,8 @@ for the comparison, `i` shows the specification where it is not beside the estim
         row, place = self._row(), self._place()
         where = "not in the ranking"
         if row is not None:
-            where = f"#{row.rank} of {len(self._rows())}" + (
-                ", no other is both faster and cheaper" * row.pareto
-            )
+            where = f"#{row.rank} of {len(self._rows())}"
+            where += ", no other is both faster and cheaper" if row.pareto else ""
         elif place is not None:
             where = f"another number than in the ranking (#{place + 1} there)"
         picked = "  + picked to compare" if self.choice in self.desk.compared else ""

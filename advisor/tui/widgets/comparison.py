@@ -197,11 +197,15 @@ def _verdict(estimate: EstimateDocument) -> tuple[Part, ...]:
 
 
 def _best(label: str, estimates: Sequence[EstimateDocument]) -> set[int]:
-    """Return which columns are the best of a row; none where they are all the same or nothing to be better in."""
+    """Return which columns are the best of a row among those that fit; none where there is nothing to be better in."""
     way = _SMALLER.get(label) or _LARGER.get(label)
     if way is None:
         return set()
-    values = {number: value for number, each in enumerate(estimates) if (value := way(each)) is not None}
+    values = {
+        number: value
+        for number, each in enumerate(estimates)
+        if each.fits and (value := way(each)) is not None
+    }
     if len(set(values.values())) < 2:
         return set()
     best = (min if label in _SMALLER else max)(values.values())

@@ -192,7 +192,8 @@ class Detail(VerticalScroll, can_focus=True, inherit_bindings=False):
     def _tell(self, text: str) -> None:
         said = self.query_one(Static)
         said.display = bool(text)
-        said.update(plain(text))
+        if str(said.content) != text:
+            said.update(plain(text))
 
     def _part(self, name: str) -> Fitted:
         return self.query_one(f"#{name}", Fitted)

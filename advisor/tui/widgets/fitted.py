@@ -46,7 +46,9 @@ class Fitted(Widget):
             make: called for every width that the widget gets.
         """
         self._make, self._made = make, None
-        self.refresh(layout=True)
+        width, height = self.content_size
+        # A layout of the whole screen costs more than all else, and most contents are as high as those before.
+        self.refresh(layout=width == 0 or self._content(width).get_height({}, width) != height)
 
     def render(self) -> Content:
         """Return what is made for the width."""

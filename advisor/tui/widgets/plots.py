@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from itertools import groupby, pairwise
 from typing import ClassVar, NamedTuple
 
 from rich.cells import cell_len
@@ -188,9 +188,12 @@ class _Area:
             placed.append((mark, place))
         for mark, (column, line) in placed:
             if mark.chosen:
-                for beside, sign in ((column - 1, ">"), (column, mark.sign), (column + 1, "<")):
-                    self.write(beside, line, sign, "chosen")
-                    self.taken.add((beside, line))
+                self.write(column, line, mark.sign, "chosen")
+                named = {spot for other, spot in placed if other.labels}
+                for beside, sign in ((column - 1, ">"), (column + 1, "<")):
+                    if (beside, line) not in named:
+                        self.write(beside, line, sign, "chosen")
+                        self.taken.add((beside, line))
         return placed
 
     def _label(self, mark: Mark, place: _Place) -> None:
@@ -279,6 +282,7 @@ class Plot(Widget):
         self._figure: Figure | None = None
         self._said = ""
         self._cells: list[list[Cell]] | None = None
+        self._strips: list[Strip] | None = None
 
     @property
     def text(self) -> str:
@@ -287,12 +291,18 @@ class Plot(Widget):
 
     def show(self, figure: Figure | None, said: str = "") -> None:
         """Show another figure, or in its place what there is to say."""
-        self._figure, self._said, self._cells = figure, said, None
+        self._figure, self._said = figure, said
+        self._cells = self._strips = None
         self.refresh()
 
     def on_resize(self, event: events.Resize) -> None:
         """Draw for the other size."""
-        self._cells = None
+        self._cells = self._strips = None
+
+    def notify_style_update(self) -> None:
+        """Draw in the colours of another theme."""
+        super().notify_style_update()
+        self._strips = None
 
     def _drawn(self) -> list[list[Cell]]:
         if self._cells is None:
@@ -305,8 +315,17 @@ class Plot(Widget):
 
     def render_line(self, y: int) -> Strip:
         """Return a line."""
-        lines, base = self._drawn(), self.rich_style
+        if self._strips is None:
+            self._strips = list(self._colored())
+        return self._strips[y] if y < len(self._strips) else Strip.blank(self.size.width, self.rich_style)
+
+    def _colored(self) -> Iterator[Strip]:
+        base = self.rich_style
         styles = {name: self.get_component_rich_style(f"plot--{name}") for name in STYLES}
-        line = lines[y] if y < len(lines) else []
-        strip = Strip([Segment(cell.text, styles.get(cell.style, base)) for cell in line]).simplify()
-        return strip.adjust_cell_length(self.size.width, base)
+        for line in self._drawn():
+            runs = groupby(line, key=lambda cell: cell.style)
+            segments = [
+                Segment("".join(cell.text for cell in cells), styles.get(style, base))
+                for style, cells in runs
+            ]
+            yield Strip(segments).adjust_cell_length(self.size.width, base)
