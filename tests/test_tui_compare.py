@@ -402,3 +402,17 @@ def test_a_new_answer_on_the_desk_is_compared(service: Advisor) -> None:
         assert "fits: " in screen.query_one(Fitted).text
 
     drive(service, CompareScreen, steps_, compared=FOUR[:2])
+
+
+def test_a_wrong_question_leaves_the_comparison_of_the_earlier_one_and_says_so(service: Advisor) -> None:
+    async def steps_(app: Face, pilot: Pilot[None]) -> None:
+        screen = app.shown
+        assert isinstance(screen, CompareScreen)
+        await until(pilot, lambda: screen.answer is not None)
+        app.desk.question = Question("llama-3.1-8b", {"method": "[/]"})
+        await app.desk.answer_question()
+        app.shown.post_message(DeskChanged())
+        await until(pilot, lambda: app.told.startswith("! The question is wrong now"))
+        assert screen.exported() is not None
+
+    drive(service, CompareScreen, steps_, compared=FOUR[:2])

@@ -73,7 +73,7 @@ def test_the_memory_bar_says_every_part_the_limit_and_the_interval_in_any_width(
         text = " ".join(lines)
         for part in words.memory_parts(document):
             assert f"{part.letter} {part.name} {words.gib(part.gib)}" in text
-        assert f"{words.gib(document.available_gib)} GiB there" in text
+        assert f"limit {words.gib(document.available_gib)} GiB" in text
         assert "├" in lines[1]
         assert "┤" in lines[1]
         value = round(document.required_gib.value / scale_gib(document) * (width - 1))
@@ -329,9 +329,9 @@ def test_the_place_is_kept_from_one_gpu_to_the_next(service: Advisor) -> None:
         app.detail.show(documents[0])
         app.detail.focus()
         await pilot.press("pagedown")
-        await pilot.pause()
+        await until(pilot, lambda: app.detail.scroll_offset.y > 0)
+        await pilot.wait_for_scheduled_animations()
         place = app.detail.scroll_offset.y
-        assert place > 0
         app.detail.show(documents[1])
         await pilot.pause()
         assert app.detail.scroll_offset.y == place
@@ -504,3 +504,17 @@ def test_a_gpu_that_the_catalog_has_not_is_said_with_its_brackets(service: Advis
         assert app.is_running
 
     drive(service, Choice("[/]", 1), steps)
+
+
+def test_leaving_before_the_answer_comes_is_no_fault(service: Advisor) -> None:
+    async def steps(app: Face, pilot: Pilot[None]) -> None:
+        for _ in range(5):
+            await pilot.press("escape")
+            await app.push_screen(DetailScreen(app.desk, Choice("rtx-4090", 1)))
+            app.screen.query_one(Detail).focus()
+            app.pop_screen()
+            await pilot.pause(0.03)
+            await app.push_screen(DetailScreen(app.desk, Choice("h100-sxm", 2)))
+        assert app.is_running
+
+    drive(service, Choice("rtx-4090", 1), steps)

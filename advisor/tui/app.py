@@ -80,6 +80,7 @@ class AdvisorApp(_App):
 
     CSS: ClassVar[str] = """
     ToastRack { align: right bottom; }
+    Input > .input--placeholder { color: $foreground 65%; }
     """
 
     def __init__(

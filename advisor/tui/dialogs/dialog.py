@@ -24,7 +24,7 @@ class Dialog(ModalScreen[_Result | None]):
     }
     Dialog .-row { height: auto; margin-top: 1; }
     Dialog .-row Button { margin-right: 2; }
-    Dialog .-hint { color: $text-muted; height: auto; margin-top: 1; }
+    Dialog .-hint { color: $foreground 65%; height: auto; margin-top: 1; }
     Dialog .-message { color: $text-error; height: auto; }
     """
 

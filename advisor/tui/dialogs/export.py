@@ -37,6 +37,15 @@ class Wanted(NamedTuple):
     replace: bool
 
 
+class _FormButton(RadioButton):
+    """A form; the one that is chosen has a dot, and not only another colour."""
+
+    def watch_value(self) -> None:
+        """Draw the dot, or none."""
+        self.BUTTON_INNER = "●" if self.value else " "
+        super().watch_value()
+
+
 class Export(Dialog[Wanted]):
     """Asks for a form and a file; a file that exists is only replaced on a second press.
 
@@ -64,12 +73,12 @@ class Export(Dialog[Wanted]):
             box.border_title = "Export what this screen shows"
             with RadioSet():
                 for place, form in enumerate(FORMS):
-                    yield RadioButton(form.name, value=place == 0)
+                    yield _FormButton(form.name, value=place == 0)
             yield Input(f"{self._stem}{FORMS[0].suffix}", placeholder="file")
             yield Static("", classes="-message", markup=False)
             with Horizontal(classes="-row"):
-                yield Button("Write", id="write", variant="primary")
-                yield Button("Cancel", id="cancel")
+                yield Button("Write", id="write", variant="primary", compact=True)
+                yield Button("Cancel", id="cancel", compact=True)
             where = "Your browser saves the file." if self._downloads else f"In {self._folder}."
             yield Static(plain(where), classes="-hint")
 

@@ -41,7 +41,7 @@ class PickModel(Dialog[str]):
     ]
 
     DEFAULT_CSS: ClassVar[str] = """
-    PickModel OptionList { height: 16; max-height: 50vh; border: none; background: $surface; padding: 0; }
+    PickModel OptionList { height: 16; max-height: 42vh; border: none; background: $surface; padding: 0; }
     PickModel Input { margin-bottom: 1; }
     """
 

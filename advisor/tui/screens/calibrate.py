@@ -93,7 +93,7 @@ Leaving this screen does not end a measurement; leaving the program does.
     CalibrateScreen .buttons { height: 1; margin-top: 1; }
     CalibrateScreen .buttons > Button { min-width: 1; margin-right: 1; }
     CalibrateScreen #found.-none { display: none; }
-    CalibrateScreen .why { height: auto; color: $text-muted; }
+    CalibrateScreen .why { height: auto; color: $foreground 65%; }
     CalibrateScreen .why.-problem { color: $text-error; }
     CalibrateScreen #checking { height: auto; padding: 0 1; }
     CalibrateScreen #check-result { height: 1fr; padding: 0 1; }

@@ -73,7 +73,7 @@ replaces the shipped one. "Tensor" is the dense rate of the 16-bit format that t
     CSS: ClassVar[str] = """
     CatalogScreen #search { border: none; height: 1; padding: 0 1; background: $panel; }
     CatalogScreen #search:focus { background: $primary 25%; }
-    CatalogScreen #told { height: auto; padding: 0 1; color: $text-muted; }
+    CatalogScreen #told { height: auto; padding: 0 1; color: $foreground 65%; }
     CatalogScreen #told.-problem { color: $text-error; }
     CatalogScreen #list { width: 8fr; }
     CatalogScreen #devices { scrollbar-size: 1 1; }

@@ -17,7 +17,7 @@ from advisor.render import words
 from advisor.tui.desk import MOST_COMPARED, Choice
 from advisor.tui.plain import plain
 from advisor.tui.screens.desk_screen import DeskScreen
-from advisor.tui.widgets.comparison import Comparison, explained
+from advisor.tui.widgets.comparison import BEST, Comparison, explained
 from advisor.tui.widgets.detail import DetailWanted
 from advisor.tui.widgets.fitted import Fitted
 from advisor.tui.widgets.table import Table
@@ -135,7 +135,8 @@ and `down` choose a row, which is written out below the table. `p` compares what
         """Ask for the comparison; what comes too late to be of use is dropped."""
         workload = self.desk.workload
         assert workload is not None
-        self._tell("asking...")
+        if self.answer is None:
+            self._tell("asking...")
         try:
             answer = await self.desk.ask(
                 lambda service: service.compare(
@@ -143,17 +144,23 @@ and `down` choose a row, which is written out below the table. `p` compares what
                 )
             )
         except AdvisorError as error:
-            if compared == self.desk.compared:
+            if self.is_attached and compared == self.desk.compared:
                 self.answer = None
                 self.add_class("-empty")
                 self._tell(
                     f"! {error}\nx puts back what was picked out last: {compared[-1].count} x {compared[-1].gpu}."
                 )
             return
-        if compared == self.desk.compared and workload is self.desk.workload:
+        if self.is_attached and compared == self.desk.compared and workload is self.desk.workload:
             self.answer = answer
             title = words.workload_title(answer.workload)
-            self._tell(f"{title}. Ratios are to {words.title(answer.estimates[0])}; * is the best of a row.")
+            wrong = (
+                ""
+                if self.desk.problem is None
+                else "! The question is wrong now; this is of an earlier one: "
+            )
+            reference = words.title(answer.estimates[0])
+            self._tell(f"{wrong}{title}. Ratios are to {reference}; {BEST} is the best of a row.")
             self._show()
 
     def on_resize(self, event: events.Resize) -> None:

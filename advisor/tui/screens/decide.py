@@ -77,7 +77,7 @@ arrows move, `enter` shows everything about a GPU, `ctrl+s` writes the report.
     DecideScreen ModelLine:hover { text-style: bold underline; }
     DecideScreen #status { height: auto; max-height: 4; padding: 0 1; }
     DecideScreen #status.-wrong { color: $text-error; text-style: bold; }
-    DecideScreen #picks { height: auto; max-height: 2; padding: 0 1; color: $text-muted; }
+    DecideScreen #picks { height: auto; max-height: 2; padding: 0 1; color: $foreground 65%; }
     DecideScreen #filter { display: none; }
     DecideScreen #ranking { height: 1fr; }
     DecideScreen #detail { height: 45%; border-top: hkey $panel; }

@@ -150,14 +150,18 @@ for the comparison, `i` shows the specification where it is not beside the estim
                 lambda service: service.estimate(workload, gpus=[choice.gpu], count=choice.count)
             )
         except AdvisorError as error:
-            if choice == self.choice:
+            if self._still_about(choice):
                 detail.say(f"! {choice.count} x {choice.gpu}: {error}")
         else:
-            if choice == self.choice and workload is self.desk.workload:
+            if self._still_about(choice) and workload is self.desk.workload:
                 self.answer = answer
                 detail.show(answer.estimates[0], words.workload_title(answer.workload))
         if choice.gpu != self._specified:
             await self._specify(choice)
+
+    def _still_about(self, choice: Choice) -> bool:
+        """Say whether this is what the screen shows; an answer may come when it has been left already."""
+        return self.is_attached and bool(self.display) and choice == self.choice
 
     async def _specify(self, choice: Choice) -> None:
         try:
@@ -165,7 +169,7 @@ for the comparison, `i` shows the specification where it is not beside the estim
         except AdvisorError:
             # The estimate has said already that there is no such GPU.
             return
-        if choice.gpu == self.choice.gpu:
+        if self._still_about(choice):
             self._show_specification(found.gpus[0])
 
     def _show_specification(self, gpu: GpuDocument) -> None:
@@ -182,8 +186,11 @@ for the comparison, `i` shows the specification where it is not beside the estim
         elif place is not None:
             where = f"another number than in the ranking (#{place + 1} there)"
         picked = "  + picked to compare" if self.choice in self.desk.compared else ""
+        wrong = (
+            "" if self.desk.problem is None else "  ! the question is wrong now; this is of an earlier one"
+        )
         self.query_one("#place", Static).update(
-            plain(f"{self.choice.count} x {self.choice.gpu}  {where}{picked}")
+            plain(f"{self.choice.count} x {self.choice.gpu}  {where}{picked}{wrong}")
         )
 
     def _title(self) -> str:

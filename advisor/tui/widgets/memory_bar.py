@@ -18,7 +18,7 @@ _STYLES = {
     "A": "$text-success on $success-muted",
     "T": "$text-warning on $warning-muted",
     "H": "$text-error on $error-muted",
-    "M": "$text-muted on $panel",
+    "M": "$foreground 65% on $panel",
 }
 """Every part has its letter too."""
 
@@ -70,7 +70,7 @@ def memory_bar(document: MemoryDocument, width: int) -> Content:
         for part in words.memory_parts(document)
     )
     limit = _cell(document.available_gib, cells, scale)
-    said = f"{words.gib(document.available_gib)} GiB there"
+    said = f"limit {words.gib(document.available_gib)} GiB"
     return stacked(
         (
             bar(document, cells, scale),

@@ -268,10 +268,10 @@ class Plot(Widget):
 
     DEFAULT_CSS: ClassVar[str] = """
     Plot { height: 16; color: $foreground; }
-    Plot > .plot--axis { color: $text-muted; }
+    Plot > .plot--axis { color: $foreground 65%; }
     Plot > .plot--first { color: $text-primary; }
     Plot > .plot--second { color: $text-warning; }
-    Plot > .plot--muted { color: $text-muted; }
+    Plot > .plot--muted { color: $foreground 65%; }
     Plot > .plot--good { color: $text-success; text-style: bold; }
     Plot > .plot--chosen { color: $text-accent; text-style: bold reverse; }
     """

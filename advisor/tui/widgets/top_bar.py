@@ -54,7 +54,7 @@ class TopBar(Horizontal):
     DEFAULT_CSS: ClassVar[str] = """
     TopBar { height: 1; background: $panel; color: $foreground; }
     TopBar > Static { width: auto; padding: 0 1; }
-    TopBar > .-name { text-style: bold; color: $primary; }
+    TopBar > .-name { text-style: bold; }
     TopBar > .-current { text-style: bold reverse; }
     TopBar > _Tab:hover { text-style: underline; }
     """

@@ -67,7 +67,7 @@ class FieldGroup(Collapsible):
     FieldGroup { padding: 0; margin: 0; border: none; background: transparent; }
     FieldGroup > Contents { padding: 0 0 0 1; height: auto; }
     FieldGroup Horizontal { height: auto; }
-    FieldGroup _Labels { width: 17; height: auto; color: $text-muted; }
+    FieldGroup _Labels { width: 17; height: auto; color: $foreground 65%; }
     FieldGroup Vertical { width: 1fr; height: auto; }
     FieldGroup _Message { color: $text-error; height: auto; }
     FieldGroup FieldInput.-wrong { background: $error 25%; }
