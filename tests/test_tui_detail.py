@@ -328,6 +328,7 @@ def test_the_place_is_kept_from_one_gpu_to_the_next(service: Advisor) -> None:
     async def steps(app: Pane, pilot: Pilot[None]) -> None:
         app.detail.show(documents[0])
         app.detail.focus()
+        await until(pilot, lambda: app.detail.max_scroll_y > 20)
         await pilot.press("pagedown")
         await until(pilot, lambda: app.detail.scroll_offset.y > 0)
         await pilot.wait_for_scheduled_animations()
