@@ -90,8 +90,8 @@ def _verdict(answer: RecommendAnswer) -> Iterator[str]:
     dated = f" (prices as of {best.cost.prices_as_of})" if best.cost.prices_as_of else ""
     fit = (
         ""
-        if html_estimate.verdict(best) == "fits"
-        else f"; it {html_estimate.verdict(best)}, see its memory below"
+        if words.verdict(best) == "fits"
+        else f"; it {words.verdict(best)}, see its memory below"
     )
     facts = [
         f"{label} {value}"
@@ -157,7 +157,7 @@ def _ranked(row: RecommendationDocument, *, by_job: bool) -> tuple[str | Cell, .
     need, cost = row.memory.required_gib, row.cost
     interval = words.interval(need, words.gib)
     fit = f"{interval} / {words.gib(row.memory.available_gib)}"
-    bar = f"<br>{html_estimate.verdict(row)} {html_estimate.fit_bar(row.memory)}"
+    bar = f"<br>{words.verdict(row)} {html_estimate.fit_bar(row.memory)}"
     hours = hours_shown(row)
     total = cost.total_usd if cost.total_usd is not None else cost.purchase_usd
     rent = cost.rent_usd if by_job else cost.rent_usd_per_gpu_h
@@ -211,10 +211,10 @@ def _in_short(estimates: Sequence[EstimateDocument]) -> Iterator[str]:
     """Yield one sentence an estimate."""
     for estimate in estimates:
         facts = [words.duration(estimate), words.cost(estimate.cost)] if estimate.fits else []
-        facts = [fact for fact in (*facts, html_estimate.required(estimate)) if fact != words.UNKNOWN]
+        facts = [fact for fact in (*facts, words.required(estimate)) if fact != words.UNKNOWN]
         if estimate.cost.prices_as_of:
             facts.append(f"prices as of {estimate.cost.prices_as_of}")
-        sentence = f"{words.title(estimate)} {html_estimate.verdict(estimate)}: {'; '.join(facts)}."
+        sentence = f"{words.title(estimate)} {words.verdict(estimate)}: {'; '.join(facts)}."
         yield f'<p class="answer">{text(sentence)}</p>'
 
 

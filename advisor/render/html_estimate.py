@@ -49,7 +49,7 @@ def section(estimate: EstimateDocument, heading: str, name: str) -> Iterator[str
         heading: outside text; what is said after it is whether the estimate fits.
         name: unique in the page.
     """
-    yield f'<section aria-labelledby="{name}"><h2 id="{name}">{text(heading)}: {verdict(estimate)}</h2>'
+    yield f'<section aria-labelledby="{name}"><h2 id="{name}">{text(heading)}: {words.verdict(estimate)}</h2>'
     yield from _memory(estimate, f"{name}-memory")
     yield "<h3>Plan, speed and cost</h3>"
     yield from definitions(_facts(estimate))
@@ -62,13 +62,6 @@ def section(estimate: EstimateDocument, heading: str, name: str) -> Iterator[str
     yield from items("Assumptions", estimate.assumptions, level=3)
     yield from items("Warnings", estimate.warnings, level=3)
     yield "</section>"
-
-
-def verdict(estimate: EstimateDocument) -> str:
-    """Return in words whether an estimate fits, and whether its interval does."""
-    if not estimate.fits:
-        return "does not fit"
-    return "fits" if estimate.memory.required_gib.high <= estimate.memory.available_gib else "likely fits"
 
 
 def fit_bar(memory: MemoryDocument) -> str:
@@ -92,14 +85,6 @@ def fit_bar(memory: MemoryDocument) -> str:
         f'<path class="whisker" d="M{along(need.low):.1f} 4.5H{along(need.high):.1f}"/>'
         f'<path class="limit" d="M{limit:g} 0v9"/></svg>'
     )
-
-
-def required(estimate: EstimateDocument) -> str:
-    """Return needed and available memory as a sentence."""
-    document = estimate.memory
-    needed = words.interval(document.required_gib, lambda value: f"{words.gib(value)} GiB")
-    each = " on each GPU" if estimate.count > 1 else ""
-    return f"{needed} needed of {words.gib(document.available_gib)} GiB available{each}"
 
 
 def _memory(estimate: EstimateDocument, name: str) -> Iterator[str]:
@@ -139,9 +124,9 @@ def _memory(estimate: EstimateDocument, name: str) -> Iterator[str]:
     limit = along(document.available_gib)
     drawing.append(f'<path class="limit" d="M{limit:.1f} {down - 8:g}V{bottom + 4:g}"/>')
     drawing.append(_beside(limit, down - 14, f"{words.gib(document.available_gib)} GiB available"))
-    says = f"{required(estimate)}: " + ", ".join(f"{part.name} {words.gib(part.gib)}" for part in parts)
+    says = f"{words.required(estimate)}: " + ", ".join(f"{part.name} {words.gib(part.gib)}" for part in parts)
     yield "<h3>Memory</h3>"
-    yield f"<p>{text(required(estimate))}.</p>"
+    yield f"<p>{text(words.required(estimate))}.</p>"
     yield from charts.figure(name, "Memory by part", says, drawing, width=_WIDTH, height=bottom + 44)
     yield from charts.legend(
         (

@@ -182,6 +182,21 @@ def memory(document: MemoryDocument) -> str:
     return f"{gib(document.required_gib.value)} / {gib(document.available_gib)}"
 
 
+def verdict(estimate: EstimateDocument) -> str:
+    """Return in words whether an estimate fits, and whether its interval does."""
+    if not estimate.fits:
+        return "does not fit"
+    return "fits" if estimate.memory.required_gib.high <= estimate.memory.available_gib else "likely fits"
+
+
+def required(estimate: EstimateDocument) -> str:
+    """Return needed and available memory as a sentence."""
+    document = estimate.memory
+    needed = interval(document.required_gib, lambda value: f"{gib(value)} GiB")
+    each = " on each GPU" if estimate.count > 1 else ""
+    return f"{needed} needed of {gib(document.available_gib)} GiB available{each}"
+
+
 def memory_parts(document: MemoryDocument) -> list[Part]:
     """Return the parts of the memory that are not empty."""
     parts = [Part(letter, name, getattr(document, field)) for letter, name, field in _PARTS]

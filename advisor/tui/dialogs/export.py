@@ -8,10 +8,11 @@ from typing import ClassVar, NamedTuple
 from textual import on
 from textual.app import ComposeResult
 from textual.containers import Horizontal, Vertical
-from textual.widgets import Button, Input, RadioButton, RadioSet, Static
+from textual.widgets import Button, Input, RadioSet, Static
 
 from advisor.tui.dialogs.dialog import Dialog
 from advisor.tui.plain import plain
+from advisor.tui.widgets.dotted import DottedButton
 
 
 class Form(NamedTuple):
@@ -35,15 +36,6 @@ class Wanted(NamedTuple):
     path: Path
     suffix: str
     replace: bool
-
-
-class _FormButton(RadioButton):
-    """A form; the one that is chosen has a dot, and not only another colour."""
-
-    def watch_value(self) -> None:
-        """Draw the dot, or none."""
-        self.BUTTON_INNER = "●" if self.value else " "
-        super().watch_value()
 
 
 class Export(Dialog[Wanted]):
@@ -73,7 +65,7 @@ class Export(Dialog[Wanted]):
             box.border_title = "Export what this screen shows"
             with RadioSet():
                 for place, form in enumerate(FORMS):
-                    yield _FormButton(form.name, value=place == 0)
+                    yield DottedButton(form.name, value=place == 0)
             yield Input(f"{self._stem}{FORMS[0].suffix}", placeholder="file")
             yield Static("", classes="-message", markup=False)
             with Horizontal(classes="-row"):

@@ -13,7 +13,7 @@ from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
-from textual.widgets import Button, OptionList, RadioButton, RadioSet, Static, TabbedContent, TabPane
+from textual.widgets import Button, OptionList, RadioSet, Static, TabbedContent, TabPane
 from textual.widgets.option_list import Option
 
 from advisor import calibration
@@ -30,6 +30,7 @@ from advisor.tui.desk import Desk
 from advisor.tui.dialogs.confirm import Confirm
 from advisor.tui.plain import plain
 from advisor.tui.screens.desk_screen import DeskScreen
+from advisor.tui.widgets.dotted import DottedButton
 from advisor.tui.widgets.factor_bars import factor_bars
 from advisor.tui.widgets.live_run import LiveRun
 from advisor.tui.widgets.reader import Reader
@@ -135,8 +136,8 @@ Leaving this screen does not end a measurement; leaving the program does.
                 with Vertical(id="setup"):
                     yield OptionList(classes="choice", id="found")
                     with RadioSet(classes="choice"):
-                        yield RadioButton("quick", value=True, id="quick")
-                        yield RadioButton("full", id="full")
+                        yield DottedButton("quick", value=True, id="quick")
+                        yield DottedButton("full", id="full")
                     with Horizontal(classes="buttons"):
                         yield Button("Measure (m)", id="start", variant="primary", compact=True)
                         yield Button("Stop (esc)", id="stop", variant="warning", compact=True)
@@ -194,7 +195,7 @@ Leaving this screen does not end a measurement; leaving the program does.
 
     @property
     def _quick(self) -> bool:
-        return self.query_one("#quick", RadioButton).value
+        return self.query_one("#quick", DottedButton).value
 
     @property
     def _schedule(self) -> Schedule | None:
@@ -231,7 +232,7 @@ Leaving this screen does not end a measurement; leaving the program does.
         self.query_one("#find", Button).disabled = self.running or self._finding is not None
         self.query_one("#found").set_class(self._machine is None, "-none")
         for name, quick in (("#quick", True), ("#full", False)):
-            self.query_one(name, RadioButton).label = self._offered(quick=quick)
+            self.query_one(name, DottedButton).label = self._offered(quick=quick)
         workload = self.desk.workload
         title = (
             "" if workload is None else workload_title(workload.model_dump(mode="json", exclude_unset=True))

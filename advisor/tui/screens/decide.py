@@ -338,11 +338,13 @@ arrows move, `enter` shows everything about a GPU, `ctrl+s` writes the report.
     async def _show_detail(self, choice: Choice) -> None:
         """Show what the ranking says, then ask for what it does not have: evidence, roofline, costs over time."""
         detail, row, workload = await self._detail(), self._document(choice), self.desk.workload
-        if row is None or workload is None:
+        if workload is None:
+            return
+        if row is not None:
+            detail.show(row, self._title())
+        else:
             out = next((item for item in self._left_out() if item.gpu == choice.gpu), None)
             detail.say("" if out is None else out.reason)
-            return
-        detail.show(row, self._title())
         # Who holds the arrow down passes many rows: only one that is stayed on is asked about.
         await asyncio.sleep(STAY_S)
         try:
@@ -350,10 +352,10 @@ arrows move, `enter` shows everything about a GPU, `ctrl+s` writes the report.
                 lambda service: service.estimate(workload, gpus=[choice.gpu], count=choice.count)
             )
         except AdvisorError as error:
-            if self.desk.looking_at == choice:
+            if self.desk.looking_at == choice and detail.is_attached and row is not None:
                 detail.say(str(error))
             return
-        if self.desk.looking_at == choice and self.desk.workload is workload:
+        if self.desk.looking_at == choice and self.desk.workload is workload and detail.is_attached:
             detail.show(answer.estimates[0], self._title())
 
     async def _detail(self) -> Detail:

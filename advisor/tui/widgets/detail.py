@@ -15,7 +15,6 @@ from textual.widgets import Static
 
 from advisor.documents import CalibrationDocument, EstimateDocument, RecommendationDocument
 from advisor.render import words
-from advisor.render.html_estimate import required, verdict
 from advisor.tui.desk import Choice
 from advisor.tui.plain import plain
 from advisor.tui.widgets.figures import (
@@ -207,7 +206,7 @@ def head(estimate: EstimateDocument, workload_title: str, width: int) -> Content
     """Return the answer in two lines: whether it fits, how long it takes, what it costs."""
     name = plain(f"{words.title(estimate)}: ").stylize("bold")
     style = "bold $text-success" if estimate.fits else "bold $text-error"
-    first = name + plain(verdict(estimate)).stylize(style)
+    first = name + plain(words.verdict(estimate)).stylize(style)
     facts = [text for text in (_duration(estimate), _cost(estimate)) if text]
     lines = [first, *plain(", ".join(facts)).wrap(width)] if facts else [first]
     if workload_title:
@@ -217,7 +216,7 @@ def head(estimate: EstimateDocument, workload_title: str, width: int) -> Content
 
 def memory(estimate: EstimateDocument, width: int) -> Content:
     """Return the memory by part, and what would make it fit."""
-    lines = [heading("Memory"), *plain(required(estimate)).wrap(width), memory_bar(estimate.memory, width)]
+    lines = [heading("Memory"), *plain(words.required(estimate)).wrap(width), memory_bar(estimate.memory, width)]
     lines += [
         labelled("would fit", f"{option.change}: needs {words.gib(option.required_gib)} GiB", width)
         for option in estimate.would_fit

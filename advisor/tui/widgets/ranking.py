@@ -11,7 +11,7 @@ from advisor.tui.widgets.table import Column, Part, Row, cell
 from advisor.units import format_count, format_money, plain
 
 PICKED, FRONT = "+", "*"
-_BAR = 8
+_BAR = 6
 _EIGHTHS = " ▏▎▍▌▋▊▉█"
 
 
@@ -32,7 +32,7 @@ def ranking_columns(answer: RecommendAnswer | None, *, narrow: bool = False) -> 
     return (
         Column("mark", ""),
         Column("rank", "#", right=True),
-        Column("gpu", "GPU", widest=22 if narrow else 30),
+        Column("gpu", "GPU", widest=22 if narrow else 26),
         Column("memory", "Memory GiB"),
         Column("time", words.duration_header(rows)),
         Column("cost", "Cost of run" if words.cost_header(rows) == "Cost" else "Price", right=True),
@@ -61,8 +61,7 @@ def ranking_rows(
         yield _ranked(item, Choice(item.gpu, item.count) in compared, narrow=narrow)
     if excluded:
         for group in words.groups(answer.excluded):
-            members = [each for each in answer.excluded if each.constraint == group.constraint]
-            yield from (_left_out(each, group.title) for each in members)
+            yield from (_left_out(each) for each in answer.excluded if each.constraint == group.constraint)
 
 
 def _ranked(item: RecommendationDocument, picked: bool, *, narrow: bool) -> Row:
@@ -129,12 +128,12 @@ def _memory(document: MemoryDocument, *, narrow: bool) -> Sequence[Part]:
     return cell(note) if narrow else cell(Part(f"{bar:<{_BAR}}", style), " ", note)
 
 
-def _left_out(item: ExcludedDocument, title: str) -> Row:
+def _left_out(item: ExcludedDocument) -> Row:
     name = words.counted(item.name, item.count)
     return Row(
         key=f"{item.gpu} {item.count or 1}",
         cells=("", "-", name),
-        note=f"{title}: {plain(item.reason)}",
+        note=plain(item.reason),
         dim=True,
         words=f"{item.gpu} {item.name} {item.reason}",
     )

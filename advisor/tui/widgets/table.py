@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import ClassVar, NamedTuple
 
 from rich.cells import cell_len, set_cell_size
@@ -441,8 +442,7 @@ class Table(ScrollView, can_focus=True):
         return self.get_component_rich_style(name)
 
     def _foreground(self, name: str) -> Style:
-        found = self.get_component_rich_style(name, partial=True)
-        return Style(color=found.color)
+        return Style(color=self.get_component_rich_style(name).color)
 
 
 def _title_width(column: Column) -> int:
@@ -470,7 +470,7 @@ def _aligned(text: str, width: int, *, right: bool) -> str:
 
 
 def _sorted(rows: Sequence[Row], key: str, *, reverse: bool) -> list[Row]:
-    known = [row for row in rows if row.order.get(key) is not None]
+    known = [(value, row) for row in rows if (value := row.order.get(key)) is not None]
     unknown = [row for row in rows if row.order.get(key) is None]
-    value: Callable[[Row], float | str] = lambda row: row.order[key] or 0  # noqa: E731
-    return sorted(known, key=value, reverse=reverse) + unknown
+    value_of: Callable[[tuple[float | str, Row]], float | str] = itemgetter(0)
+    return [row for _, row in sorted(known, key=value_of, reverse=reverse)] + unknown
