@@ -329,12 +329,15 @@ def test_baselines_are_the_operations_and_the_parameters_of_the_tables(runs):
     assert checked > 10
 
 
-def test_the_command_compares_everything_shipped(tmp_path):
-    """Runs in a process of its own, so that what it imports can be told."""
+def test_the_command_compares_everything_shipped_and_the_readme_shows_it(tmp_path):
+    """One run for both, since it takes long, in a process of its own, so that what it imports can be told.
+
+    Every line of the README's page of accuracy comes from the command, so constants that say otherwise fail.
+    """
     document, report = tmp_path / "accuracy.json", tmp_path / "accuracy.html"
     code = (
         "import sys; from advisor.cli import main\n"
-        f"code = main(['accuracy', '--by', 'gpu', '--output', {str(document)!r}, '--html', {str(report)!r}])\n"
+        f"code = main(['accuracy', '--worst', '0', '--output', {str(document)!r}, '--html', {str(report)!r}])\n"
         "assert code == 0, code\n"
         "assert not {'scipy', 'torch'} & {name.partition('.')[0] for name in sys.modules}\n"
     )
@@ -350,6 +353,14 @@ def test_the_command_compares_everything_shipped(tmp_path):
         assert each["low"] <= each["predicted"] <= each["high"]
         assert each["quantity"] == "feasibility" or each["measured"] > 0
     assert "https:" not in report.read_text("utf-8")
+    readme = (data_root().parent / "README.md").read_text("utf-8")
+    shown = re.search(r"<!-- accuracy -->\n\n(.*?)\n<!-- /accuracy -->", readme, re.DOTALL)
+    assert shown is not None
+    table = render_table(AccuracyAnswer.model_validate(found), Page(width=100, color=False, ascii=False))
+    printed = {line.rstrip() for line in table.splitlines()}
+    lines = [line.removeprefix("    ").rstrip() for line in shown.group(1).splitlines()]
+    assert len(lines) > 20
+    assert [line for line in lines if line not in printed] == []
 
 
 @pytest.mark.parametrize("option", ["--html", "--output"])
@@ -389,15 +400,3 @@ def test_the_noise_floor_is_what_sources_and_versions_disagree_by() -> None:
     assert floor.between_sources_median == pytest.approx(2.0)
     assert floor.between_versions_median == pytest.approx(1.2)
     assert noise_floor(rows[:1]) is None
-
-
-def test_the_readme_shows_what_the_shipped_constants_give(capsys):
-    """Every line of the README's page of accuracy comes from the command, so constants that say otherwise fail."""
-    readme = (data_root().parent / "README.md").read_text("utf-8")
-    shown = re.search(r"<!-- accuracy -->\n\n(.*?)\n<!-- /accuracy -->", readme, re.DOTALL)
-    assert shown is not None
-    assert main(["accuracy", "--width", "100", "--worst", "0", "--no-color"]) == 0
-    printed = {line.rstrip() for line in capsys.readouterr().out.splitlines()}
-    lines = [line.removeprefix("    ").rstrip() for line in shown.group(1).splitlines()]
-    assert len(lines) > 20
-    assert [line for line in lines if line not in printed] == []

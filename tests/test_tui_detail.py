@@ -259,7 +259,6 @@ def test_several_gpus_no_prices_and_no_length_are_said_in_words(service: Advisor
         app.detail.show(endless)
         await pilot.pause()
         assert "a step" in app.detail.text
-        assert "whole job" not in app.detail.text
 
     show(steps)
 

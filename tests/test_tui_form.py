@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from textual.app import App, ComposeResult
@@ -38,8 +40,8 @@ def service() -> Advisor:
 
 def test_every_field_of_the_workload_stands_in_one_section() -> None:
     """A field that is new in the model needs a place in a section, or a reason to be APART."""
-    declared = [field.path for field in fields_of(Workload)]
-    expected = {path for path in declared if path.partition(".")[0] not in APART}
+    assert set(APART) == {"name", "model"}
+    expected = {field.path for field in fields_of(Workload, without=APART)}
     expected |= {field.path for field in fields_of(Transformer, "model.transformer.")}
     shown = [field.path for section in SECTIONS for field in section_fields(section)]
     assert len(shown) == len(set(shown))
@@ -50,22 +52,18 @@ def test_fields_are_those_of_the_published_schema() -> None:
     """The walk over the models finds what a reader of the JSON Schema would."""
     schema = Workload.model_json_schema()
 
-    def leaves(node: dict[str, object], prefix: str) -> set[str]:
-        found: set[str] = set()
-        for name, part in node["properties"].items():  # type: ignore[attr-defined]
-            references = [each["$ref"] for each in part.get("anyOf", [part]) if "$ref" in each]
-            plain = [each for each in part.get("anyOf", []) if "$ref" not in each and each.get("type") != "null"]
-            if references and not plain:
-                found |= leaves(schema["$defs"][references[0].rpartition("/")[2]], f"{prefix}{name}.")
+    def leaves(node: dict[str, Any], prefix: str = "") -> Iterator[str]:
+        for name, part in node["properties"].items():
+            kinds = [kind for kind in part.get("anyOf", [part]) if kind.get("type") != "null"]
+            models = [schema["$defs"][kind["$ref"].rpartition("/")[2]] for kind in kinds if "$ref" in kind]
+            if prefix + name in APART:
+                continue
+            if len(models) == len(kinds):
+                yield from leaves(models[0], f"{prefix}{name}.")
             else:
-                found.add(prefix + name)
-        return found
+                yield prefix + name
 
-    whole = leaves(schema, "")
-    assert whole, "the schema has another shape"
-    assert {path for path in whole if path.partition(".")[0] not in APART} == {
-        path for path in workload_fields() if not path.startswith("model.")
-    }
+    assert sorted(leaves(schema)) == sorted(path for path in workload_fields() if not path.startswith("model."))
 
 
 @pytest.mark.parametrize(
@@ -78,9 +76,11 @@ def test_fields_are_those_of_the_published_schema() -> None:
         ("batch.global", "batch global"),
         ("lora.rank", "lora rank"),
         ("inference.batch", "batch"),
+        ("economics.electricity_usd_per_kwh", "electricity ($/kWh)"),
+        ("economics.hours_per_week", "hours per week"),
         ("task", "task"),
         ("model.transformer.hidden", "hidden"),
-        ("model.transformer.latent_attention.query_rank", "latent attention query rank"),
+        ("model.transformer.latent_attention.query_rank", "latent query rank"),
     ],
 )
 def test_a_label_says_the_unit(path: str, label: str) -> None:
@@ -195,7 +195,7 @@ def test_a_field_of_the_form_shows_what_the_source_says(service: Advisor, tmp_pa
     job = tmp_path / "job.yaml"
     job.write_text(
         "model: {name: llama-3.1-8b}\nmethod: lora\nlora: {rank: 32}\ndata: {tokens: 50e6}\n"
-        "constraints: {deadline_h: 3d, vendors: [nvidia], budget_usd: 2500}\neconomics: {pue: 1.5}\n"
+        "constraints: {deadline_h: 72, vendors: [nvidia], budget_usd: 2500}\neconomics: {pue: 1.5}\n"
     )
 
     async def steps(app: Driven) -> None:
@@ -252,11 +252,10 @@ def test_what_is_wrong_is_said_under_the_field_as_the_command_line_says_it(
 ) -> None:
     assert main(["recommend", "gpt2", *options]) == 2
     error = capsys.readouterr().err
-    sentence = error.splitlines()[0].rpartition(f"{path}: ")[2]
-    assert sentence != error.splitlines()[0], error
+    sentence = error.splitlines()[0].rpartition(": ")[2]
+    assert path in error
 
     async def steps(app: Driven) -> None:
-        before = app.answered
         await app.type_into(path, text)
         await app.until_wrong()
         editor = app.field(path)
@@ -266,7 +265,7 @@ def test_what_is_wrong_is_said_under_the_field_as_the_command_line_says_it(
         assert app.form.query("_Message").first().region.y > editor.region.y
         assert sentence in app.status
         # The answer to the earlier question stays, and is drawn as one.
-        assert app.answered == before
+        assert app.listed == app.answered != []
         assert app.decide.has_class("-stale")
         await app.type_into(path, "")
         await app.until_answered()
@@ -324,8 +323,7 @@ def test_labels_stand_beside_their_editors(service: Advisor) -> None:
         for editor in app.form.query("FieldInput, FieldChoice"):
             if editor.display and 2 < editor.region.y < 40 and editor.region.height:
                 label = workload_fields()[editor.path].label
-                # A long label is cut, never wrapped.
-                assert label[:16] in lines[editor.region.y], editor.path
+                assert f" {label} " in lines[editor.region.y], editor.path
                 seen += 1
         assert seen > 12
 

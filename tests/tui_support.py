@@ -12,6 +12,7 @@ from textual.pilot import Pilot
 from advisor.documents import EstimateAnswer
 from advisor.service import Advisor
 from advisor.tui.app import AdvisorApp
+from advisor.tui.plain import plain
 from advisor.tui.screens.decide import DecideScreen
 from advisor.tui.session import Session
 from advisor.tui.widgets.table import Table
@@ -110,8 +111,14 @@ class Driven:
     @property
     def is_settled(self) -> bool:
         """Whether nothing is being asked, and the first screen shows what lies on the desk."""
-        app = self.app
-        return not app._asked.is_set() and not app.asking and self.decide._seen == app.desk.version
+        app, desk = self.app, self.app.desk
+        if app._asked.is_set() or app.asking:
+            return False
+        if app.current_mode != "decide":
+            return True
+        if desk.problem is not None:
+            return self.status == str(plain(f"! {desk.problem}"))
+        return self.decide._shown[0] is desk.answer and not self.status.startswith("! ")
 
     async def go_to(self, path: str) -> FieldInput | FieldChoice:
         """Put the cursor into a field."""
@@ -174,10 +181,13 @@ def drive(
     async def run() -> None:
         async with app.run_test(size=size, notifications=True, tooltips=True) as pilot:
             driven = Driven(app, pilot)
-            await driven.until(lambda: bool(app._decide_screen() and driven.decide.query(WorkloadForm)))
-            if answered:
-                await driven.until_answered()
-            await steps(driven)
+            try:
+                await driven.until(lambda: bool(app._decide_screen() and driven.decide.query(WorkloadForm)))
+                if answered:
+                    await driven.until_answered()
+                await steps(driven)
+            finally:
+                app.exit(app.return_value, app.return_code or 0)
 
     asyncio.run(run())
     return app

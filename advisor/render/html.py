@@ -88,11 +88,7 @@ def _verdict(answer: RecommendAnswer) -> Iterator[str]:
     """Yield the answer in two sentences, and the picks with their prices."""
     best = answer.recommendations[0]
     dated = f" (prices as of {best.cost.prices_as_of})" if best.cost.prices_as_of else ""
-    fit = (
-        ""
-        if words.verdict(best) == "fits"
-        else f"; it {words.verdict(best)}, see its memory below"
-    )
+    fit = "" if words.verdict(best) == "fits" else f"; it {words.verdict(best)}, see its memory below"
     facts = [
         f"{label} {value}"
         for label, value in (

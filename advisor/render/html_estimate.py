@@ -148,21 +148,9 @@ def _beside(across: float, down: float, says: str) -> str:
 
 
 def _facts(estimate: EstimateDocument) -> list[tuple[str, str]]:
-    step = words.UNKNOWN if words.is_one_step(estimate) else words.seconds(estimate.step_time_s)
-    peak = f"of the dense peak in {estimate.plan.precision}"
     pairs = [
         ("plan" if estimate.fits else "smallest plan", words.plan(estimate.plan)),
-        ("time", words.hours(estimate.total_time_h)),
-        ("step", step),
-        ("throughput", words.rate(estimate.tokens_per_s, "tokens/s")),
-        ("samples", words.rate(estimate.samples_per_s, "samples/s")),
-        ("first token", words.seconds(estimate.time_to_first_token_s)),
-        ("each token", words.seconds(estimate.time_per_output_token_s)),
-        ("output", words.rate(estimate.output_tokens_per_s, "tokens/s")),
-        ("over a CPU", words.speed_up(estimate.speedup_over_cpu)),
-        ("MFU", words.UNKNOWN if estimate.mfu is None else f"{estimate.mfu:.0%} {peak}"),
-        ("power", words.UNKNOWN if estimate.power_w is None else f"{estimate.power_w:,.0f} W on average"),
-        ("energy", words.interval(estimate.energy_kwh, lambda value: f"{value:,.3g} kWh")),
+        *words.speeds(estimate),
         ("limited by", estimate.bottleneck or words.UNKNOWN),
         *words.cost_lines(estimate.cost, estimate.count),
         ("times rest on", words.fitted_on(estimate) or words.UNKNOWN),

@@ -288,31 +288,8 @@ def _evidence(writer: Writer, estimate: EstimateDocument, shown: Sequence[Eviden
 
 
 def _speed(writer: Writer, estimate: EstimateDocument) -> None:
-    rows = (
-        ("time", words.hours(estimate.total_time_h)),
-        ("step", words.UNKNOWN if words.is_one_step(estimate) else words.seconds(estimate.step_time_s)),
-        ("throughput", words.rate(estimate.tokens_per_s, "tokens/s")),
-        ("samples", words.rate(estimate.samples_per_s, "samples/s")),
-        ("first token", words.seconds(estimate.time_to_first_token_s)),
-        ("each token", words.seconds(estimate.time_per_output_token_s)),
-        ("output", words.rate(estimate.output_tokens_per_s, "tokens/s")),
-        ("over a CPU", words.speed_up(estimate.speedup_over_cpu)),
-    )
-    for label, text in rows:
-        if text != words.UNKNOWN:
-            writer.labelled(label, text)
-    if estimate.mfu is not None:
-        writer.labelled("MFU", f"{estimate.mfu:.0%} of the dense peak in {estimate.plan.precision}")
-    power = [
-        text
-        for text in (
-            _number(estimate.power_w, "W on average"),
-            words.interval(estimate.energy_kwh, lambda value: f"{value:,.3g} kWh"),
-        )
-        if text != words.UNKNOWN
-    ]
-    if power:
-        writer.labelled("power", ", ".join(power))
+    for label, text in words.speeds(estimate):
+        writer.labelled(label, text)
 
 
 def _cost(writer: Writer, estimate: EstimateDocument) -> None:

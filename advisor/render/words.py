@@ -153,6 +153,32 @@ def is_one_step(estimate: EstimateDocument) -> bool:
     )
 
 
+def speeds(estimate: EstimateDocument) -> list[tuple[str, str]]:
+    """Return what is known of time, throughput and power as (label, text)."""
+    power = [
+        text
+        for text in (
+            UNKNOWN if estimate.power_w is None else f"{estimate.power_w:,.0f} W on average",
+            interval(estimate.energy_kwh, lambda value: f"{value:,.3g} kWh"),
+        )
+        if text != UNKNOWN
+    ]
+    peak = f"of the dense peak in {estimate.plan.precision}"
+    rows = (
+        ("time", hours(estimate.total_time_h)),
+        ("step", UNKNOWN if is_one_step(estimate) else seconds(estimate.step_time_s)),
+        ("throughput", rate(estimate.tokens_per_s, "tokens/s")),
+        ("samples", rate(estimate.samples_per_s, "samples/s")),
+        ("first token", seconds(estimate.time_to_first_token_s)),
+        ("each token", seconds(estimate.time_per_output_token_s)),
+        ("output", rate(estimate.output_tokens_per_s, "tokens/s")),
+        ("over a CPU", speed_up(estimate.speedup_over_cpu)),
+        ("MFU", UNKNOWN if estimate.mfu is None else f"{estimate.mfu:.0%} {peak}"),
+        ("power", ", ".join(power) or UNKNOWN),
+    )
+    return [row for row in rows if row[1] != UNKNOWN]
+
+
 def cpu(document: CpuDocument, first: EstimateDocument | None = None) -> str:
     """Return how long the same workload takes on a processor, and how much faster the first answer is."""
     if document.reason is not None:

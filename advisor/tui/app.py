@@ -29,6 +29,8 @@ from advisor.tui.widgets.top_bar import PLACES, TopBar
 from advisor.whole_file import write_text_file
 
 if TYPE_CHECKING:
+    from rich.console import RenderableType
+
     from advisor.documents import EstimateAnswer, ModelDocument
     from advisor.service import Advisor
     from advisor.torch_model import TorchModel
@@ -308,7 +310,7 @@ class AdvisorApp(_App):
         from advisor.tui.command_line import command_of
 
         try:
-            self._copy(command_of(self.desk.question), "the command")
+            self._copy(command_of(self.desk.question, self.desk.source_values), "the command")
         except AdvisorError as error:
             self.notify(str(error), severity="error", markup=False)
 
@@ -328,6 +330,14 @@ class AdvisorApp(_App):
         self.notify(f"sent to your terminal: {what}; if it keeps nothing, ctrl+s writes a file", markup=False)
 
     # Leaving
+
+    def exit(
+        self, result: EstimateAnswer | None = None, return_code: int = 0, message: RenderableType | None = None
+    ) -> None:
+        """Leave; who waits for an answer stops first, since the widgets it is for are about to go."""
+        self.desk.closed = True
+        self.workers.cancel_all()
+        super().exit(result, return_code, message)
 
     @work(exclusive=True, group="choose")
     async def action_choose(self) -> None:
@@ -362,6 +372,7 @@ class AdvisorApp(_App):
         """Return what to remember."""
         question, decide = self.desk.question, self._decide_screen()
         kept = self._session
+        sort_key, sort_reverse = (kept.sort_key, kept.sort_reverse) if decide is None else decide.order
         return Session(
             source=question.source or None,
             settings=dict(question.settings),
@@ -370,8 +381,8 @@ class AdvisorApp(_App):
             theme=self.theme,
             mode=self.current_mode,
             shows_excluded=kept.shows_excluded if decide is None else decide.shows_excluded,
-            sort_key=kept.sort_key if decide is None else decide.ranking.sort_key,
-            sort_reverse=kept.sort_reverse if decide is None else decide.ranking.sort_reverse,
+            sort_key=sort_key,
+            sort_reverse=sort_reverse,
         )
 
     def _decide_screen(self) -> DecideScreen | None:

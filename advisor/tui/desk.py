@@ -76,13 +76,18 @@ class Desk:
         """The row under the cursor."""
         self.version = 0
         """Counts the changes of anything above."""
+        self.closed = False
+        """Whether the user has left: what is still asked is not waited for."""
 
     async def ask(self, question: Callable[[Advisor], _T]) -> _T:
         """Ask the service, and wait without holding up the screen.
 
         Raises:
             AdvisorError: what the service raises.
+            CancelledError: the user has left.
         """
+        if self.closed:
+            raise asyncio.CancelledError
         if self._thread is None:
             # A daemon: leaving the app does not wait for an answer that nobody will read.
             self._thread = threading.Thread(target=self._serve, name="service", daemon=True)
@@ -156,7 +161,9 @@ def wrong_fields(error: AdvisorError | None) -> dict[str, str]:
         return {}
     accepted = f"; accepted: {error.accepted}" if error.accepted else ""
     nearest = f"; did you mean {', '.join(error.candidates)}" if error.candidates else ""
-    return {error.field: f"{error.message}{accepted}{nearest}"}
+    # A form has one field for a list; the error may be about its third word.
+    field = ".".join(part for part in error.field.split(".") if not part.isdigit())
+    return {field: f"{error.message}{accepted}{nearest}"}
 
 
 def _values(service: Advisor, source: str) -> Mapping[str, str]:

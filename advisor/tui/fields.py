@@ -13,9 +13,9 @@ from pydantic.fields import FieldInfo
 
 from advisor.workload import Transformer, Workload
 
-_UNITS = {"usd": "$", "h": "h", "w": "W", "gib": "GiB"}
-_NAMED_WITH_PARENT = ("batch", "lora", "software", "latent_attention")
-"""Models whose fields do not say alone what they are."""
+_UNITS = {"usd_per_kwh": "$/kWh", "usd": "$", "h": "h", "w": "W", "gib": "GiB"}
+_NAMED_WITH_PARENT = {"batch": "batch", "lora": "lora", "software": "software", "latent_attention": "latent"}
+"""Models whose fields do not say alone what they are, and what stands before the names of those."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,11 @@ class Field:
     def label(self) -> str:
         """What a reader is shown: the last part of the path, with its unit in brackets."""
         *parents, name = self.path.split(".")
-        parts = name.split("_")
-        unit = _UNITS.get(parts[-1]) if len(parts) > 1 else None
-        words = " ".join(parts[:-1] if unit else parts)
+        suffix = next((suffix for suffix in _UNITS if name.endswith(f"_{suffix}")), "")
+        words = name.removesuffix(f"_{suffix}").replace("_", " ")
         if parents and parents[-1] in _NAMED_WITH_PARENT and parents[0] != "inference":
-            words = f"{parents[-1].replace('_', ' ')} {words}"
-        return f"{words} ({unit})" if unit else words
+            words = f"{_NAMED_WITH_PARENT[parents[-1]]} {words}"
+        return f"{words} ({_UNITS[suffix]})" if suffix else words
 
     @property
     def hint(self) -> str:
@@ -74,6 +73,9 @@ SECTIONS = (
 )  # fmt: skip
 """The form from top to bottom. The model itself stands above it, the name of the job is the file's."""
 
+DIMENSIONS = "model.transformer."
+"""What the paths of a transformer's dimensions begin with."""
+
 APART = ("name", "model")
 """Fields that are no part of a section: one chooses a model, one does not type its description."""
 
@@ -81,7 +83,7 @@ APART = ("name", "model")
 @cache
 def workload_fields() -> dict[str, Field]:
     """Return every field of a workload document by path, with the dimensions of a transformer, in their order."""
-    found = (*fields_of(Workload, without=APART), *fields_of(Transformer, "model.transformer."))
+    found = (*fields_of(Workload, without=APART), *fields_of(Transformer, DIMENSIONS))
     return {field.path: field for field in found}
 
 

@@ -52,8 +52,8 @@ def load_session(path: Path) -> Session:
     """
     if not path.exists():
         return Session()
-    text = read_text(path)
     try:
+        text = read_text(path)
         return validate(Session, parse_json(text, str(path)), str(path), text)
     except AdvisorError as error:
         error.hint = "remove or mend the file; until then nothing is remembered"

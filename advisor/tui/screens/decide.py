@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from advisor.tui.widgets.workload_form import WorkloadForm
 
 STAY_S = 0.1
+MOUNT_S = 0.01
 
 COUNTS = ("", "1", "2", "4", "8")
 WAYS = ("", "buy", "rent")
@@ -126,6 +127,8 @@ arrows move, `enter` shows everything about a GPU, `ctrl+s` writes the report.
         self._shown_source: object = None
         self._shown: tuple[RecommendAnswer | None, tuple[Choice, ...]] = (None, ())
         self._form: WorkloadForm | None = None
+        self._order: tuple[str | None, bool] | None = None
+        """What the ranking will be sorted by when it has columns."""
         self.ranking.focus()
         self.call_after_refresh(self._add_form)
 
@@ -148,10 +151,15 @@ arrows move, `enter` shows everything about a GPU, `ctrl+s` writes the report.
         """Whether what does not qualify is listed."""
         return self._shows_excluded
 
+    @property
+    def order(self) -> tuple[str | None, bool]:
+        """Column that the ranking is sorted by, and whether it is turned around."""
+        return self._order or (self.ranking.sort_key, self.ranking.sort_reverse)
+
     def restore(self, *, shows_excluded: bool, sort_key: str | None, sort_reverse: bool) -> None:
         """Show the ranking as it was left."""
         self._shows_excluded = shows_excluded
-        self.ranking.sort_by(sort_key, reverse=sort_reverse)
+        self._order = (sort_key, sort_reverse)
 
     def look(self) -> None:
         """Show the question, what is wrong with it, and the answer."""
@@ -192,7 +200,7 @@ arrows move, `enter` shows everything about a GPU, `ctrl+s` writes the report.
             for path in ("constraints.acquire", "constraints.max_count")
         ]
         ways = f"{limits[0]} only" if limits[0] in ("buy", "rent") else "buy or rent"
-        count = f"at most {limits[1]} GPUs" if limits[1] else "any count"
+        count = "one GPU" if limits[1] == "1" else f"up to {limits[1]} GPUs" if limits[1] else "any count"
         keys = (("f ", "dim"), question.objective, ("  b ", "dim"), ways, ("  c ", "dim"), plain(count))
         title = plain(question.source)
         self.query_one(ModelLine).update(Content.assemble(title, ("  o change\n", "dim"), *keys))
@@ -299,6 +307,9 @@ arrows move, `enter` shows everything about a GPU, `ctrl+s` writes the report.
             from advisor.tui.widgets.ranking import ranking_columns, ranking_rows
 
             self.ranking.set_columns(ranking_columns(answer, narrow=narrow))
+            if self._order is not None:
+                (key, reverse), self._order = self._order, None
+                self.ranking.sort_by(key, reverse=reverse)
             self.ranking.set_rows(
                 ranking_rows(answer, self.desk.compared, excluded=self._shows_excluded, narrow=narrow)
             )
@@ -322,7 +333,7 @@ arrows move, `enter` shows everything about a GPU, `ctrl+s` writes the report.
     def _follow(self) -> None:
         """Let the pane show the row under the cursor."""
         row = self.ranking.current
-        if row is not None:
+        if row is not None and not self.desk.closed:
             choice = self.desk.looking_at = _choice(row.key)
             if self.query_one("#detail").display:
                 self._show_detail(choice)
@@ -364,8 +375,12 @@ arrows move, `enter` shows everything about a GPU, `ctrl+s` writes the report.
 
         place = self.query_one("#detail")
         if not place.children:
-            await place.mount(Detail())
-        return place.query_one(Detail)
+            place.mount(Detail())
+        found = place.query_one(Detail)
+        # Not the awaited mount: who moves on cancels this worker, and the next one meets a pane that is half there.
+        while not found.is_mounted:
+            await asyncio.sleep(MOUNT_S)
+        return found
 
     def _document(self, choice: Choice) -> RecommendationDocument | None:
         answer = self.desk.answer

@@ -216,7 +216,11 @@ def head(estimate: EstimateDocument, workload_title: str, width: int) -> Content
 
 def memory(estimate: EstimateDocument, width: int) -> Content:
     """Return the memory by part, and what would make it fit."""
-    lines = [heading("Memory"), *plain(words.required(estimate)).wrap(width), memory_bar(estimate.memory, width)]
+    lines = [
+        heading("Memory"),
+        *plain(words.required(estimate)).wrap(width),
+        memory_bar(estimate.memory, width),
+    ]
     lines += [
         labelled("would fit", f"{option.change}: needs {words.gib(option.required_gib)} GiB", width)
         for option in estimate.would_fit
@@ -279,24 +283,8 @@ def _cost(estimate: EstimateDocument) -> str:
 
 
 def _speeds(estimate: EstimateDocument) -> list[tuple[str, str]]:
-    step = words.UNKNOWN if words.is_one_step(estimate) else words.seconds(estimate.step_time_s)
     return [
-        ("whole job", words.hours(estimate.total_time_h)),
-        ("step", step),
-        ("throughput", words.rate(estimate.tokens_per_s, "tokens/s")),
-        ("samples", words.rate(estimate.samples_per_s, "samples/s")),
-        ("first token", words.seconds(estimate.time_to_first_token_s)),
-        ("each token", words.seconds(estimate.time_per_output_token_s)),
-        ("output", words.rate(estimate.output_tokens_per_s, "tokens/s")),
-        ("over a CPU", words.speed_up(estimate.speedup_over_cpu)),
-        (
-            "MFU",
-            words.UNKNOWN
-            if estimate.mfu is None
-            else f"{estimate.mfu:.0%} of the dense peak in {estimate.plan.precision}",
-        ),
-        ("power", words.UNKNOWN if estimate.power_w is None else f"{estimate.power_w:,.0f} W on average"),
-        ("energy", words.interval(estimate.energy_kwh, lambda value: f"{value:,.3g} kWh")),
+        *words.speeds(estimate),
         ("limited by", estimate.bottleneck or words.UNKNOWN),
     ]
 

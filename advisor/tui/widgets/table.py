@@ -124,43 +124,24 @@ class Table(ScrollView, can_focus=True):
     """Index among the rows that are shown."""
     hover: reactive[int] = reactive(-1)
 
-    class Highlighted(Message):
+    class About(Message):
+        """Something happened to the row of a key."""
+
+        def __init__(self, table: Table, key: str) -> None:
+            super().__init__()
+            self.table = table
+            self.key = key
+
+        @property
+        def control(self) -> Table:
+            """The table."""
+            return self.table
+
+    class Highlighted(About):
         """The cursor is on another row, or on another state of the same."""
 
-        def __init__(self, table: Table, key: str) -> None:
-            super().__init__()
-            self.table = table
-            self.key = key
-
-        @property
-        def control(self) -> Table:
-            """The table."""
-            return self.table
-
-    class Opened(Message):
+    class Opened(About):
         """A row was opened by enter or a second click."""
-
-        def __init__(self, table: Table, key: str) -> None:
-            super().__init__()
-            self.table = table
-            self.key = key
-
-        @property
-        def control(self) -> Table:
-            """The table."""
-            return self.table
-
-    class Sorted(Message):
-        """The user chose another order."""
-
-        def __init__(self, table: Table) -> None:
-            super().__init__()
-            self.table = table
-
-        @property
-        def control(self) -> Table:
-            """The table."""
-            return self.table
 
     def __init__(
         self,
@@ -314,13 +295,11 @@ class Table(ScrollView, can_focus=True):
         keys: list[str | None] = [None, *(each.key for each in self._columns if self._can_sort(each.key))]
         place = keys.index(self.sort_key) if self.sort_key in keys else 0
         self.sort_by(keys[(place + step) % len(keys)])
-        self.post_message(self.Sorted(self))
 
     def action_reverse(self) -> None:
         """Turn the order around."""
         if self.sort_key is not None:
             self.sort_by(self.sort_key, reverse=not self.sort_reverse)
-            self.post_message(self.Sorted(self))
 
     def _can_sort(self, key: str) -> bool:
         return any(key in row.order for row in self._all)
@@ -350,7 +329,6 @@ class Table(ScrollView, can_focus=True):
             self.action_reverse()
         else:
             self.sort_by(key)
-            self.post_message(self.Sorted(self))
 
     def _column_at(self, x: int) -> str | None:
         left = self._fixed_width

@@ -81,6 +81,7 @@ class FieldGroup(Collapsible):
             Horizontal(self._labels, self._column), title=section.title, collapsed=not section.is_open
         )
         self.fields = {field.path: field for field in section_fields(section)}
+        self._labels.styles.width = max(len(field.label) for field in self.fields.values()) + 1
         self.editors: dict[str, Editor] = {}
         self._value = value
         self._messages: dict[str, _Message] = {}
