@@ -607,6 +607,9 @@ def _tui(args: argparse.Namespace) -> int:
 
 def _typed(args: argparse.Namespace) -> dict[str, str]:
     """Return what the options set, as text by field: a form shows it as it was typed."""
+    from advisor.errors import nearest
+    from advisor.tui.fields import workload_fields
+
     found = {
         short.field: text
         for short in _SHORT_FORMS
@@ -618,7 +621,13 @@ def _typed(args: argparse.Namespace) -> dict[str, str]:
     if args.acquire is not None:
         found["constraints.acquire"] = args.acquire
     for text in args.settings:
-        field, _, value = text.partition("=")
+        field, equals, value = text.partition("=")
+        if not equals or field.strip() not in workload_fields():
+            raise InputError(
+                "the app has no such field", source="--set", value=text,
+                accepted="FIELD=VALUE, such as batch.micro=8",
+                candidates=nearest(field.strip(), list(workload_fields())),
+            )  # fmt: skip
         found[field.strip()] = value
     return found
 

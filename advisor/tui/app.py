@@ -335,15 +335,18 @@ class AdvisorApp(_App):
         self, result: EstimateAnswer | None = None, return_code: int = 0, message: RenderableType | None = None
     ) -> None:
         """Leave; who waits for an answer stops first, since the widgets it is for are about to go."""
-        self.desk.closed = True
+        if not self.desk.closed:
+            self._session = self.session()
+            self.desk.closed = True
         self.workers.cancel_all()
         super().exit(result, return_code, message)
 
     @work(exclusive=True, group="choose")
     async def action_choose(self) -> None:
         """Leave with the GPU under the cursor as the answer."""
-        desk = self.desk
-        workload, choice = desk.workload, desk.looking_at
+        desk, screen = self.desk, self.screen
+        workload = desk.workload
+        choice = screen.choice if isinstance(screen, DecideScreen) else desk.looking_at
         if workload is None or choice is None:
             self.notify("there is no answer to choose from yet", markup=False)
             return
@@ -365,11 +368,18 @@ class AdvisorApp(_App):
         """What ended the app, where that was a fault of its own."""
         return self._exception
 
+    def _handle_exception(self, error: Exception) -> None:
+        # Widgets that are half there when the user leaves may fail; nobody would see what they show.
+        if not self.desk.closed:
+            super()._handle_exception(error)
+
     def _print_error_renderables(self) -> None:
         """Leave it to the caller to report a fault: a user never meets a traceback."""
 
     def session(self) -> Session:
-        """Return what to remember."""
+        """Return what to remember; after the app has ended, what was so when the user left."""
+        if self.desk.closed:
+            return self._session
         question, decide = self.desk.question, self._decide_screen()
         kept = self._session
         sort_key, sort_reverse = (kept.sort_key, kept.sort_reverse) if decide is None else decide.order

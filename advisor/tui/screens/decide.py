@@ -152,6 +152,12 @@ arrows move, `enter` shows everything about a GPU, `ctrl+s` writes the report.
         return self._shows_excluded
 
     @property
+    def choice(self) -> Choice | None:
+        """What the row under the cursor is about; the desk learns of a move only after the keys that follow it."""
+        row = self.ranking.current
+        return None if row is None else _choice(row.key)
+
+    @property
     def order(self) -> tuple[str | None, bool]:
         """Column that the ranking is sorted by, and whether it is turned around."""
         return self._order or (self.ranking.sort_key, self.ranking.sort_reverse)
@@ -200,7 +206,7 @@ arrows move, `enter` shows everything about a GPU, `ctrl+s` writes the report.
             for path in ("constraints.acquire", "constraints.max_count")
         ]
         ways = f"{limits[0]} only" if limits[0] in ("buy", "rent") else "buy or rent"
-        count = "one GPU" if limits[1] == "1" else f"up to {limits[1]} GPUs" if limits[1] else "any count"
+        count = "one GPU" if limits[1] == "1" else f"up to {limits[1]}" if limits[1] else "any count"
         keys = (("f ", "dim"), question.objective, ("  b ", "dim"), ways, ("  c ", "dim"), plain(count))
         title = plain(question.source)
         self.query_one(ModelLine).update(Content.assemble(title, ("  o change\n", "dim"), *keys))

@@ -8,6 +8,8 @@ from textual.widgets import RadioButton
 class DottedButton(RadioButton):
     """Shows a dot where it is chosen, and nothing where it is not."""
 
+    BUTTON_INNER = " "
+
     def watch_value(self) -> None:
         """Draw the dot, or none."""
         self.BUTTON_INNER = "●" if self.value else " "
