@@ -63,7 +63,9 @@ def test_fields_are_those_of_the_published_schema() -> None:
             else:
                 yield prefix + name
 
-    assert sorted(leaves(schema)) == sorted(path for path in workload_fields() if not path.startswith("model."))
+    assert sorted(leaves(schema)) == sorted(
+        path for path in workload_fields() if not path.startswith("model.")
+    )
 
 
 @pytest.mark.parametrize(
@@ -98,7 +100,10 @@ def test_fields_offer_what_the_model_accepts() -> None:
     assert fields["task"].choices == ("train", "finetune", "inference")
     assert fields["precision"].choices[-1] == fields["precision"].default == "auto"
     assert fields["compile"].choices == ("false", "true")
-    assert (fields["constraints.acquire"].choices, fields["constraints.acquire"].several) == (("buy", "rent"), True)
+    assert (fields["constraints.acquire"].choices, fields["constraints.acquire"].several) == (
+        ("buy", "rent"),
+        True,
+    )
     assert fields["constraints.acquire"].hint == "buy, rent"
     # Words or a number: what is typed is not one of a list.
     assert fields["batch.micro"].choices == ()
@@ -136,7 +141,11 @@ def test_a_value_is_shown_as_one_would_type_it(value: object, text: str) -> None
 
 
 def test_a_document_is_flattened_to_what_it_says() -> None:
-    document = {"task": "train", "data": {"samples": 10, "epochs": None}, "constraints": {"vendors": ["amd", "intel"]}}
+    document = {
+        "task": "train",
+        "data": {"samples": 10, "epochs": None},
+        "constraints": {"vendors": ["amd", "intel"]},
+    }
     assert flattened(document) == {"task": "train", "data.samples": "10", "constraints.vendors": "amd, intel"}
 
 
@@ -168,7 +177,20 @@ def test_a_choice_follows_keys_letters_and_the_mouse() -> None:
             await pilot.pause()
             assert str(app.choice.render()) == "< (not given) >"
             seen = []
-            for key in ("right", "right", "left", "left", "space", "enter", "i", "i", "I", "z", "f", "delete"):
+            for key in (
+                "right",
+                "right",
+                "left",
+                "left",
+                "space",
+                "enter",
+                "i",
+                "i",
+                "I",
+                "z",
+                "f",
+                "delete",
+            ):
                 await pilot.press(key)
                 seen.append(app.choice.value)
             assert seen == [
@@ -199,8 +221,16 @@ def test_a_field_of_the_form_shows_what_the_source_says(service: Advisor, tmp_pa
     )
 
     async def steps(app: Driven) -> None:
-        shown = {path: app.field(path).value for path in ("method", "data.tokens", "constraints.deadline_h",
-                                                            "constraints.vendors", "constraints.budget_usd")}
+        shown = {
+            path: app.field(path).value
+            for path in (
+                "method",
+                "data.tokens",
+                "constraints.deadline_h",
+                "constraints.vendors",
+                "constraints.budget_usd",
+            )
+        }
         assert shown == {
             "method": "lora", "data.tokens": "50000000", "constraints.deadline_h": "72",
             "constraints.vendors": "nvidia", "constraints.budget_usd": "2500",
@@ -215,7 +245,9 @@ def test_a_field_of_the_form_shows_what_the_source_says(service: Advisor, tmp_pa
 
 def test_clearing_a_field_of_a_file_goes_back_to_the_default(service: Advisor, tmp_path: Path) -> None:
     job = tmp_path / "job.yaml"
-    job.write_text("model: {name: gpt2}\ndata: {tokens: 50e6}\nprecision: bf16\nconstraints: {max_count: 2}\n")
+    job.write_text(
+        "model: {name: gpt2}\ndata: {tokens: 50e6}\nprecision: bf16\nconstraints: {max_count: 2}\n"
+    )
 
     async def steps(app: Driven) -> None:
         workload = lambda: app.app.desk.workload  # noqa: E731
@@ -246,7 +278,9 @@ WRONG = [
 ]
 
 
-@pytest.mark.parametrize(("path", "text", "options"), WRONG, ids=[f"{path}={text}" for path, text, _ in WRONG])
+@pytest.mark.parametrize(
+    ("path", "text", "options"), WRONG, ids=[f"{path}={text}" for path, text, _ in WRONG]
+)
 def test_what_is_wrong_is_said_under_the_field_as_the_command_line_says_it(
     service: Advisor, capsys: pytest.CaptureFixture[str], path: str, text: str, options: tuple[str, str]
 ) -> None:

@@ -22,7 +22,12 @@ COLUMNS = (
 def row(name: str, memory: float | None = None, price: float | None = None, **options: object) -> Row:
     return Row(
         key=name,
-        cells=(name, "-" if memory is None else f"{memory:g}", "-" if price is None else f"{price:g}", "." * 30),
+        cells=(
+            name,
+            "-" if memory is None else f"{memory:g}",
+            "-" if price is None else f"{price:g}",
+            "." * 30,
+        ),
         order={"name": name, "memory": memory, "price": price},
         words=f"{name} {options.pop('words', '')}",
         **options,  # type: ignore[arg-type]
@@ -206,7 +211,11 @@ def test_the_cursor_stays_on_its_row() -> None:
 
 
 def test_a_filter_wants_every_word_whatever_its_capitals() -> None:
-    rows = (row("h100", words="NVIDIA Hopper"), row("h200", words="NVIDIA Hopper"), row("mi300x", words="AMD"))
+    rows = (
+        row("h100", words="NVIDIA Hopper"),
+        row("h200", words="NVIDIA Hopper"),
+        row("mi300x", words="AMD"),
+    )
 
     async def steps(app: Face, pilot: Pilot[None]) -> None:
         app.table.set_filter("HOPPER nvidia 200")
@@ -224,7 +233,21 @@ def test_keys_move_the_cursor_and_stop_at_the_ends() -> None:
 
     async def steps(app: Face, pilot: Pilot[None]) -> None:
         places = []
-        for key in ("up", "j", "down", "k", "pagedown", "pageup", "G", "down", "end", "g", "home", "end", "home"):
+        for key in (
+            "up",
+            "j",
+            "down",
+            "k",
+            "pagedown",
+            "pageup",
+            "G",
+            "down",
+            "end",
+            "g",
+            "home",
+            "end",
+            "home",
+        ):
             await pilot.press(key)
             places.append(app.table.cursor)
         assert places == [0, 1, 2, 1, 11, 1, 49, 49, 49, 0, 0, 49, 0]
@@ -365,7 +388,9 @@ def test_a_row_shorter_than_the_columns_has_a_note_to_the_end_of_the_line() -> N
 
 def test_parts_of_a_cell_are_harmless_and_cut_to_their_column() -> None:
     columns = (Column("name", "Name", widest=8), Column("bar", "Bar"))
-    rows = (Row("a", (cell("[/]x\x1b", Part("[@click=app.quit]long", "bad")), cell("[b]", Part("!", "warn")))),)
+    rows = (
+        Row("a", (cell("[/]x\x1b", Part("[@click=app.quit]long", "bad")), cell("[b]", Part("!", "warn")))),
+    )
 
     async def steps(app: Face, pilot: Pilot[None]) -> None:
         assert app.line(1).rstrip() == "[/]x\ufffd[@c [b]!"
@@ -376,7 +401,9 @@ def test_parts_of_a_cell_are_harmless_and_cut_to_their_column() -> None:
 
 def test_a_table_without_rows_answers_every_key() -> None:
     async def steps(app: Face, pilot: Pilot[None]) -> None:
-        await pilot.press("up", "down", "pagedown", "pageup", "end", "home", "enter", "s", "S", "r", "left", "right")
+        await pilot.press(
+            "up", "down", "pagedown", "pageup", "end", "home", "enter", "s", "S", "r", "left", "right"
+        )
         await pilot.click(app.table, offset=(1, 1))
         await pilot.click(app.table, offset=(1, 0))
         assert app.table.current is None

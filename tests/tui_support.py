@@ -7,6 +7,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
+from textual import events
 from textual.pilot import Pilot
 
 from advisor.documents import EstimateAnswer
@@ -86,6 +87,11 @@ class Driven:
         """Press keys one after the other."""
         await self.pilot.press(*keys)
 
+    async def paste(self, text: str) -> None:
+        """Paste into what has the focus: a long path letter by letter takes seconds."""
+        self.app.post_message(events.Paste(text))
+        await self.pilot.pause()
+
     async def until(self, done: Callable[[], bool], what: str = "") -> None:
         """Wait until something is so."""
         for _ in range(PATIENCE):
@@ -124,7 +130,9 @@ class Driven:
         """Put the cursor into a field."""
         self.decide.add_class("-form")
         self.form.focus_field(path)
-        await self.until(lambda: self.app.focused is not None and getattr(self.app.focused, "path", "") == path)
+        await self.until(
+            lambda: self.app.focused is not None and getattr(self.app.focused, "path", "") == path
+        )
         return self.field(path)
 
     async def type_into(self, path: str, text: str) -> None:

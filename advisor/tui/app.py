@@ -148,14 +148,17 @@ class AdvisorApp(_App):
     @work(group="answers")
     async def _keep_answering(self) -> None:
         """Answer the question on the desk whenever there is another one; of several that came meanwhile the last."""
+        first = True
         while True:
             await self._asked.wait()
             await asyncio.sleep(DEBOUNCE_S)
             self._asked.clear()
             if self.desk.question.source and await self.desk.answer_question():
                 self._tell_screens()
-                # The catalog lives as long as the app: looking for garbage in it would cost more than an answer.
-                gc.freeze()
+                if first:
+                    # The catalog lives as long as the app: looking for garbage in it would cost more than an answer.
+                    gc.freeze()
+                    first = False
 
     def _tell_screens(self) -> None:
         for screen in self.screen_stack:
@@ -332,7 +335,10 @@ class AdvisorApp(_App):
     # Leaving
 
     def exit(
-        self, result: EstimateAnswer | None = None, return_code: int = 0, message: RenderableType | None = None
+        self,
+        result: EstimateAnswer | None = None,
+        return_code: int = 0,
+        message: RenderableType | None = None,
     ) -> None:
         """Leave; who waits for an answer stops first, since the widgets it is for are about to go."""
         if not self.desk.closed:

@@ -27,7 +27,9 @@ def command_of(question: Question, source_values: Mapping[str, str]) -> str:
     settings = {path: _value(path, text) for path, text in question.settings.items()}
     if any(path.startswith(DIMENSIONS) for path in settings):
         # A shipped model has a name in place of dimensions: only all of them together replace it.
-        whole = {path: _value(path, text) for path, text in source_values.items() if path.startswith(DIMENSIONS)}
+        whole = {
+            path: _value(path, text) for path, text in source_values.items() if path.startswith(DIMENSIONS)
+        }
         whole |= {path: settings.pop(path) for path in list(settings) if path.startswith(DIMENSIONS)}
         settings["model"] = _nested(whole)["model"]
     for path, value in settings.items():
