@@ -276,8 +276,10 @@ def measured_phases(test: PlannedTest) -> tuple[str, ...]:
 
 
 def test_calibrating_keeps_a_profile_that_estimates_and_checks_follow(capsys, tmp_path, monkeypatch):
-    """The whole way of a user on a machine without a GPU, each test repeated for less long than for them."""
+    """The whole way of a user on a machine without a GPU, with half of the tests, repeated for less long than for them."""
+    tests = planned(load_suite(data_root()), CPU, quick=True)[::2]
     monkeypatch.setattr("advisor.calibrate.session.budget_s", lambda *_, **__: 0.05)
+    monkeypatch.setattr("advisor.calibrate.session.planned", lambda *_, **__: tests)
     assert command("--device", "cpu", "--quick", "--json") == 0
     shown = capsys.readouterr()
     profile = json.loads(shown.out)
@@ -286,7 +288,6 @@ def test_calibrating_keeps_a_profile_that_estimates_and_checks_follow(capsys, tm
     assert not problems
     assert stored.profile.model_dump(mode="json") == profile
     assert "estimates use it from now on" in shown.err
-    tests = planned(load_suite(data_root()), CPU, quick=True)
     assert [result.test for result in stored.profile.tests] == [test.name for test in tests]
     for result, test in zip(stored.profile.tests, tests, strict=True):
         assert all(getattr(result, name) is not None for name in measured_phases(test)), result.test

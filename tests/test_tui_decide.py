@@ -22,7 +22,7 @@ from advisor.tui.screens.decide import COUNTS
 from advisor.tui.screens.detail import DetailScreen
 from advisor.tui.themes import THEMES
 from advisor.tui.widgets.top_bar import PLACES
-from tests.tui_support import NARROW, Driven, drive
+from tests.tui_support import NARROW, WIDE, Driven, drive
 
 LORA = {"method": "lora", "data.tokens": "50e6"}
 
@@ -359,7 +359,7 @@ def test_space_picks_rows_to_compare(service: Advisor) -> None:
         await app.press("2")
         await app.until(lambda: app.app.current_mode == "compare" and "ratio" in app.text, "the comparison")
 
-    drive(service, steps)
+    drive(service, steps, size=WIDE)
 
 
 def test_the_pane_follows_the_cursor_and_enter_shows_everything(service: Advisor) -> None:
@@ -378,7 +378,7 @@ def test_the_pane_follows_the_cursor_and_enter_shows_everything(service: Advisor
         await app.press("escape")
         assert app.app.screen is app.decide
 
-    drive(service, steps)
+    drive(service, steps, size=WIDE)
 
 
 def test_every_screen_opens_by_number_function_key_and_click(service: Advisor) -> None:

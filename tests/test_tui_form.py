@@ -27,7 +27,7 @@ from advisor.tui.fields import (
 from advisor.tui.widgets.choice import Choice
 from advisor.tui.widgets.workload_form import FieldChoice, FieldGroup, FieldInput
 from advisor.workload import Transformer, Workload
-from tests.tui_support import NARROW, Driven, drive
+from tests.tui_support import NARROW, WIDE, Driven, drive
 
 
 @pytest.fixture(scope="module")
@@ -361,7 +361,7 @@ def test_labels_stand_beside_their_editors(service: Advisor) -> None:
                 seen += 1
         assert seen > 12
 
-    drive(service, steps, settings={"method": "lora", "data.tokens": "50e6"})
+    drive(service, steps, size=WIDE, settings={"method": "lora", "data.tokens": "50e6"})
 
 
 def test_a_click_on_a_label_goes_to_its_field(service: Advisor) -> None:
@@ -370,7 +370,7 @@ def test_a_click_on_a_label_goes_to_its_field(service: Advisor) -> None:
         await app.pilot.click(offset=(4, editor.region.y))
         assert app.app.focused is editor
 
-    drive(service, steps)
+    drive(service, steps, size=WIDE)
 
 
 def test_editing_a_dimension_of_a_shipped_transformer_changes_the_answer(service: Advisor) -> None:

@@ -165,7 +165,7 @@ def drive(
     service: Advisor | Callable[[Any], Advisor],
     steps: Drive,
     *,
-    size: tuple[int, int] = WIDE,
+    size: tuple[int, int] = NARROW,
     folder: Path | None = None,
     answered: bool = True,
     greets: bool = False,
