@@ -58,8 +58,9 @@ def _points(
     seconds = row_times(table, rates, np.array([micro]), constants.kernel, group.software)[:, 0, 0]
     flops = table.repeat * (table.flops_fixed + table.flops_per_sample * micro)
     moved = table.repeat * (table.bytes_fixed + table.bytes_per_sample * micro)
+    stages = candidate.layout.pipeline
     for phase in Phase:
-        runs = 1.0 if phase == Phase.OPTIMIZER else times
+        runs = (1.0 if phase == Phase.OPTIMIZER else times) / stages
         for kind in np.unique(table.kind[table.phase == phase]):
             chosen = (table.kind == kind) & (table.phase == phase)
             work, traffic, took = (float(values[chosen].sum()) for values in (flops, moved, seconds))

@@ -8,6 +8,8 @@ import threading
 from pathlib import Path
 
 import pytest
+from textual import events
+from textual.widgets import Button, Input
 
 from advisor.cli import main
 from advisor.documents import RecommendAnswer
@@ -650,3 +652,61 @@ def test_errors_know_their_field() -> None:
     assert wrong_fields(InputError("no field")) == {}
     error = InputError("not so", field="constraints.vendors.1", accepted="nvidia", candidates=("nvidia",))
     assert wrong_fields(error) == {"constraints.vendors": "not so; accepted: nvidia; did you mean nvidia"}
+
+
+def test_the_choice_is_what_the_cursor_of_the_screen_is_on(service: Advisor) -> None:
+    async def steps(app: Driven) -> None:
+        await app.press("space", "space", "4")
+        catalog = app.app.screen
+        await app.until(lambda: getattr(catalog, "choice", None) is not None)
+        assert catalog.choice != app.app.desk.looking_at  # type: ignore[attr-defined]
+        await app.press("A")
+        await app.until(lambda: app.app.return_value is not None)
+
+    app = drive(service, steps)
+    assert app.return_value is not None
+    assert app.return_value.estimates[0].gpu == "radeon-vii"
+
+
+@pytest.mark.parametrize("text", ["~nobody/x.html", "x" * 300 + ".html"])
+def test_a_path_that_is_none_is_said(service: Advisor, text: str) -> None:
+    async def steps(app: Driven) -> None:
+        await app.press("ctrl+s")
+        dialog = app.app.screen
+        field = dialog.query_one(Input)
+        field.value = text
+        dialog.query_one("#write", Button).press()
+        await app.until(lambda: "no path" in app.text or "does not exist" in app.text)
+        assert app.app.screen is dialog
+        await app.press("escape", "o")
+        picker = app.app.screen
+        picker.query_one(Input).value = text
+        await app.press("enter")
+        assert app.app.screen is picker
+
+    drive(service, steps)
+
+
+def test_keys_that_come_together_all_count(service: Advisor) -> None:
+    async def steps(app: Driven) -> None:
+        for key in "fbc":
+            app.app.post_message(events.Key(key, key))
+        await app.until(lambda: "constraints.max_count" in app.app.desk.question.settings)
+        await app.until_answered()
+        question = app.app.desk.question
+        assert question.objective == "cost"
+        assert question.settings["constraints.acquire"] == "buy"
+        assert question.settings["constraints.max_count"] == "1"
+
+    drive(service, steps)
+
+
+def test_two_enters_at_once_decide_once(service: Advisor) -> None:
+    async def steps(app: Driven) -> None:
+        await app.press("o", *"resnet50")
+        for _ in range(2):
+            app.app.post_message(events.Key("enter", "\r"))
+        await app.until(lambda: app.app.desk.question.source == "resnet50")
+        assert app.app.current_mode == "decide"
+
+    drive(service, steps)

@@ -356,6 +356,7 @@ def test_a_gpu_is_chosen_in_tmux(tmp_path: Path) -> None:
         shown = until("qualify")
         assert "Memory GiB" in shown
         call("send-keys", "/")
+        until("words to look for")
         call("send-keys", "-l", "rtx-4090")
         until("rtx-4090")
         call("send-keys", "Enter")

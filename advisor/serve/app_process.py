@@ -124,7 +124,10 @@ class AppProcess:
         """Ask the app to end, and end it and all that it has started where it does not."""
         if self._process is None:
             return
-        await self._send(type="quit")
+        # An app that reads nothing takes no request to end either.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_S):
+                await self._send(type="quit")
         await self._exited()
 
     async def type(self, text: str) -> None:

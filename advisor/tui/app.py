@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, ClassVar
 from textual import on, work
 from textual.app import App, SystemCommand
 from textual.binding import Binding
+from textual.notifications import SeverityLevel
 from textual.screen import Screen
 
+from advisor import units
 from advisor.errors import AdvisorError
 from advisor.tui.clipboard import copied_by_desktop
 from advisor.tui.desk import Choice, Desk, Question
@@ -108,6 +110,8 @@ class AdvisorApp(_App):
         self._greets = greets
         self._told = problem
         self._asked = asyncio.Event()
+        self._permissions: dict[str, bool] = {}
+        self._asking_for: Future[bool | None] | None = None
 
     def on_mount(self) -> None:
         """Open the first screen and begin to answer."""
@@ -181,18 +185,29 @@ class AdvisorApp(_App):
     @work(exclusive=True, group="reopen")
     async def _reopen(self) -> None:
         """Ask a service that has read the calibrations again."""
-        self.desk.replace_service(await self.desk.ask(lambda service: service.reopened()))
-        self._asked.set()
+        try:
+            self.desk.replace_service(await self.desk.ask(lambda service: service.reopened()))
+        except AdvisorError as error:
+            self.notify(str(error), severity="error", markup=False)
+        else:
+            self._asked.set()
 
     def _allow_code(self, model: TorchModel) -> bool:
-        """Ask whether the code of a model may run; called in the service's thread."""
+        """Ask whether the code of a model may run, once for each; called in the thread that would run it."""
         from advisor.tui.dialogs.confirm import Confirm
 
+        key = model.model_dump_json()
+        if key in self._permissions:
+            return self._permissions[key]
+        if self.desk.closed:
+            return False
         factories = ", ".join(part.factory for part in model.steps)
         question = f"This runs the code of {factories} (looked for in {model.folder or '.'} too). Run it?"
         decided: Future[bool | None] = Future()
+        self._asking_for = decided
         self.call_from_thread(self.push_screen, Confirm(question, "Run it"), decided.set_result)
-        return bool(decided.result())
+        self._permissions[key] = bool(decided.result())
+        return self._permissions[key]
 
     # Going somewhere
 
@@ -220,6 +235,7 @@ class AdvisorApp(_App):
     @work(exclusive=True, group="pick")
     async def _pick_model(self) -> None:
         from advisor.tui.dialogs.pick_model import PickModel
+        from advisor.tui.fields import workload_fields
 
         async def load() -> Sequence[ModelDocument]:
             return (await self.desk.ask(lambda service: service.models())).models
@@ -229,7 +245,7 @@ class AdvisorApp(_App):
             kept = {
                 path: text
                 for path, text in self.desk.question.settings.items()
-                if not path.startswith("model.")
+                if path in workload_fields() and not path.startswith("model.")
             }
             self._ask(Question(source, kept, self.desk.question.objective))
 
@@ -325,8 +341,9 @@ class AdvisorApp(_App):
         if shown is not None:
             self._copy(exported(shown[0], ".json"), "JSON")
 
-    def _copy(self, text: str, what: str) -> None:
-        if not self.is_web and copied_by_desktop(text):
+    @work(exclusive=True, group="copy")
+    async def _copy(self, text: str, what: str) -> None:
+        if not self.is_web and await asyncio.to_thread(copied_by_desktop, text):
             self.notify(f"copied: {what}", markup=False)
             return
         self.copy_to_clipboard(text)
@@ -344,17 +361,19 @@ class AdvisorApp(_App):
         if not self.desk.closed:
             self._session = self.session()
             self.desk.closed = True
+        if self._asking_for is not None and not self._asking_for.done():
+            # A thread waits for the answer, and the process for the thread.
+            self._asking_for.set_result(False)
         self.workers.cancel_all()
         super().exit(result, return_code, message)
 
     @work(exclusive=True, group="choose")
     async def action_choose(self) -> None:
         """Leave with the GPU under the cursor as the answer."""
-        desk, screen = self.desk, self.screen
-        workload = desk.workload
-        choice = screen.choice if isinstance(screen, DecideScreen) else desk.looking_at
+        desk, workload = self.desk, self.desk.workload
+        choice: Choice | None = getattr(self.screen, "choice", None)
         if workload is None or choice is None:
-            self.notify("there is no answer to choose from yet", markup=False)
+            self.notify("there is nothing to choose here", markup=False)
             return
         try:
             found = await desk.ask(
@@ -378,6 +397,19 @@ class AdvisorApp(_App):
         # Widgets that are half there when the user leaves may fail; nobody would see what they show.
         if not self.desk.closed:
             super()._handle_exception(error)
+
+    def notify(
+        self,
+        message: str,
+        *,
+        title: str = "",
+        severity: SeverityLevel = "information",
+        timeout: float | None = None,
+        markup: bool = False,
+    ) -> None:
+        """Show a message for a while, as letters: whatever stands in it steers neither the app nor the terminal."""
+        text = "\n".join(units.plain(line) for line in message.splitlines())
+        super().notify(text, title=units.plain(title), severity=severity, timeout=timeout, markup=False)
 
     def _print_error_renderables(self) -> None:
         """Leave it to the caller to report a fault: a user never meets a traceback."""

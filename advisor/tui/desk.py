@@ -96,6 +96,9 @@ class Desk:
         future: asyncio.Future[_T] = loop.create_future()
 
         def job() -> None:
+            if future.done():
+                # Who asked has moved on.
+                return
             try:
                 if self._service is None:
                     self._service = self._open()

@@ -45,10 +45,12 @@ def workload_of(service: Advisor, question: Question) -> Workload:
         ExternalError: the source cannot be read.
     """
     fields = workload_fields()
+    for path in question.settings:
+        if path not in fields:
+            raise InputError("there is no such field any more", field=path, hint="o chooses a model anew")
     settings = {
         path: read_setting(path, path, text or fields[path].default)
         for path, text in question.settings.items()
-        if path in fields
     }
     overrides = {path: setting.value for path, setting in settings.items()}
     if not any(path.startswith(f"{_DIMENSIONS}.") for path in overrides):

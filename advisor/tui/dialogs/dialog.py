@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar, TypeVar
 
 from textual import events
+from textual.await_complete import AwaitComplete
 from textual.binding import Binding
 from textual.screen import ModalScreen
 
@@ -27,6 +28,15 @@ class Dialog(ModalScreen[_Result | None]):
     Dialog .-hint { color: $foreground 65%; height: auto; margin-top: 1; }
     Dialog .-message { color: $text-error; height: auto; }
     """
+
+    _decided = False
+
+    def dismiss(self, result: _Result | None = None) -> AwaitComplete:
+        """Leave with a decision; a second one, of a key that repeats, is too late."""
+        if self._decided:
+            return AwaitComplete()
+        self._decided = True
+        return super().dismiss(result)
 
     def action_leave(self) -> None:
         """Leave without a decision."""

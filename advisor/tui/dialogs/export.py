@@ -107,7 +107,17 @@ class Export(Dialog[Wanted]):
         if not text:
             self._say("a file needs a name")
             return
-        path = Path(text).expanduser()
+        try:
+            self._check(Path(text).expanduser())
+        except (OSError, RuntimeError, ValueError) as error:
+            self._say(f"this is no path that can be written to: {error}")
+
+    def _check(self, path: Path) -> None:
+        """Leave with a path that can be written to, or say what is wrong with it.
+
+        Raises:
+            OSError: the system does not even look at it.
+        """
         suffix = path.suffix.lower()
         if suffix not in {form.suffix for form in FORMS}:
             self._say(f"the name ends in none of {', '.join(form.suffix for form in FORMS)}")

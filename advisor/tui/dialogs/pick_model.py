@@ -15,6 +15,8 @@ from textual.fuzzy import Matcher
 from textual.widgets import Input, OptionList, Static
 from textual.widgets.option_list import Option
 
+from advisor import units
+from advisor.errors import AdvisorError
 from advisor.tui.dialogs.dialog import Dialog
 from advisor.tui.plain import plain
 from advisor.units import format_count
@@ -67,7 +69,11 @@ class PickModel(Dialog[str]):
 
     @work
     async def _list(self) -> None:
-        self._models = await self._load()
+        try:
+            self._models = await self._load()
+        except AdvisorError as error:
+            self.query_one(Static).update(plain(error))
+            return
         self._find(self.query_one(Input).value)
 
     @on(Input.Changed)
@@ -104,7 +110,7 @@ class PickModel(Dialog[str]):
     def _entered(self, event: Input.Submitted) -> None:
         event.stop()
         text = event.value.strip()
-        if _looks_like_file(text) and Path(text).expanduser().is_file():
+        if _looks_like_file(text) and _is_file(text):
             self.dismiss(text)
             return
         place = self.query_one(OptionList).highlighted
@@ -120,11 +126,27 @@ class PickModel(Dialog[str]):
         name = self._found[place]
         if name.endswith("/"):
             field = self.query_one(Input)
-            field.value = name
-            field.cursor_position = len(name)
+            # A folder's name may steer the terminal; one that does is typed, not chosen.
+            field.value = units.plain(name)
+            field.cursor_position = len(field.value)
             field.focus()
             return
         self.dismiss(name)
+
+
+def _expanded(text: str) -> Path:
+    """Return a path with the user's folder for ``~``, as it is where there is no such user."""
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        return Path(text)
+
+
+def _is_file(text: str) -> bool:
+    try:
+        return _expanded(text).is_file()
+    except (OSError, ValueError):
+        return False
 
 
 def _looks_like_file(text: str) -> bool:
@@ -161,7 +183,7 @@ def _marked(name: str, words: Sequence[str]) -> Content:
 
 def _files(text: str) -> Iterator[tuple[str, Content]]:
     """Yield folders and documents whose path begins with a text."""
-    path = Path(text).expanduser()
+    path = _expanded(text)
     folder, start = (
         (path, "") if text.endswith(("/", "\\")) or text in (".", "..", "~") else (path.parent, path.name)
     )

@@ -443,7 +443,9 @@ Leaving this screen does not end a measurement; leaving the program does.
 
     @on(Table.Highlighted, "#stored")
     def _follow(self, event: Table.Highlighted) -> None:
-        self._show_stored(self._stored[event.key])
+        row = self._stored.get(event.key)
+        if row is not None:
+            self._show_stored(row)
 
     @work(exclusive=True, group="shown")
     async def _show_stored(self, row: StoredCalibrationDocument) -> None:

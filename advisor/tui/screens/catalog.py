@@ -190,6 +190,12 @@ replaces the shipped one. "Tensor" is the dense rate of the 16-bit format that t
         self.remove_class("-reading")
         self.table.focus()
 
+    @property
+    def choice(self) -> Choice | None:
+        """One of the device under the cursor."""
+        current = self.table.current
+        return None if current is None else Choice(current.key, 1)
+
     def action_pick(self) -> None:
         """Pick the device under the cursor for the comparison, or put it back."""
         current = self.table.current

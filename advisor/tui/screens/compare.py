@@ -89,7 +89,7 @@ and `down` choose a row, which is written out below the table. `p` compares what
 
     def action_make_first(self) -> None:
         """Measure the others against the chosen column."""
-        chosen = self._chosen()
+        chosen = self.choice
         if chosen is not None:
             self.desk.compared = (chosen, *(each for each in self.desk.compared if each != chosen))
             self.table.column = 0
@@ -97,7 +97,7 @@ and `down` choose a row, which is written out below the table. `p` compares what
 
     def action_remove(self) -> None:
         """Put the chosen column back."""
-        chosen = self._chosen()
+        chosen = self.choice
         if chosen is not None:
             self.desk.toggle_compared(chosen)
             self._changed()
@@ -109,7 +109,8 @@ and `down` choose a row, which is written out below the table. `p` compares what
         self.desk.compared = tuple(dict.fromkeys(wanted))[:MOST_COMPARED]
         self._changed()
 
-    def _chosen(self) -> Choice | None:
+    @property
+    def choice(self) -> Choice | None:
         """Return the chosen column; where there are none, what was picked out last."""
         compared = self.desk.compared
         if not compared:
@@ -124,7 +125,7 @@ and `down` choose a row, which is written out below the table. `p` compares what
     def open_column(self, event: Table.Opened) -> None:
         """Show everything about the chosen column."""
         event.stop()
-        chosen = self._chosen()
+        chosen = self.choice
         if chosen is not None:
             self.post_message(DetailWanted(chosen))
 

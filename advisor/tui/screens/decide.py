@@ -217,6 +217,8 @@ arrows move, `enter` shows everything about a GPU, `ctrl+s` writes the report.
             self._form.show(desk.source_values, question.settings)
 
     def _ask(self, question: Question) -> None:
+        # At once: the next key may come before the message arrives, and changes what this one asked.
+        self.desk.question = question
         self.post_message(self.Asked(question))
 
     def on_workload_form_changed(self, event: WorkloadForm.Changed) -> None:
@@ -267,7 +269,8 @@ arrows move, `enter` shows everything about a GPU, `ctrl+s` writes the report.
         """Look for words in the rows."""
         field = self.query_one("#filter", Input)
         field.display = True
-        field.focus()
+        # At once: no key that follows may be taken for a command.
+        self.set_focus(field)
 
     @on(Input.Changed, "#filter")
     def _filtered(self, event: Input.Changed) -> None:

@@ -11,7 +11,7 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Footer
 
-from advisor.tui.desk import Desk
+from advisor.tui.desk import Choice, Desk
 from advisor.tui.widgets.top_bar import TopBar
 
 if TYPE_CHECKING:
@@ -52,6 +52,11 @@ class DeskScreen(Screen[None]):
 
     def look(self) -> None:
         """Show what lies on the desk; called only when that is new."""
+
+    @property
+    def choice(self) -> Choice | None:
+        """What the cursor is on; None where that is no GPU of the workload."""
+        return None
 
     def exported(self) -> tuple[Model, str] | None:
         """Return the document that this screen shows and a stem for a file's name; None where there is none."""

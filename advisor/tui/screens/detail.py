@@ -66,7 +66,7 @@ for the comparison, `i` shows the specification where it is not beside the estim
 
     def __init__(self, desk: Desk, choice: Choice) -> None:
         super().__init__(desk)
-        self.choice = choice
+        self.shown = choice
         self.answer: EstimateAnswer | None = None
         self._specified: str | None = None
 
@@ -83,11 +83,16 @@ for the comparison, `i` shows the specification where it is not beside the estim
 
     def look(self) -> None:
         """Ask for the estimate under what lies on the desk now."""
-        self._go(self.choice)
+        self._go(self.shown)
+
+    @property
+    def choice(self) -> Choice | None:
+        """What is shown."""
+        return self.shown
 
     def exported(self) -> tuple[Model, str] | None:
         """Return the estimate."""
-        return None if self.answer is None else (self.answer, f"estimate-{self.choice.gpu}")
+        return None if self.answer is None else (self.answer, f"estimate-{self.shown.gpu}")
 
     def action_back(self) -> None:
         """Go back, from the specification to the estimate first where they take turns."""
@@ -113,13 +118,13 @@ for the comparison, `i` shows the specification where it is not beside the estim
 
     def action_count(self, way: int) -> None:
         """Take twice or half as many GPUs."""
-        count = self.choice.count * 2 if way > 0 else self.choice.count // 2
+        count = self.shown.count * 2 if way > 0 else self.shown.count // 2
         if 0 < count <= MOST_GPUS:
-            self._go(Choice(self.choice.gpu, count))
+            self._go(Choice(self.shown.gpu, count))
 
     def action_pick(self) -> None:
         """Pick this choice for the comparison, or put it back."""
-        if not self.desk.toggle_compared(self.choice):
+        if not self.desk.toggle_compared(self.shown):
             self.notify(f"{MOST_COMPARED} are picked already: put one back first", markup=False)
             return
         self._show_place()
@@ -127,7 +132,7 @@ for the comparison, `i` shows the specification where it is not beside the estim
     # What is shown
 
     def _go(self, choice: Choice) -> None:
-        self.choice = self.desk.looking_at = choice
+        self.shown = self.desk.looking_at = choice
         self.answer = None
         self._show_place()
         row = self._row()
@@ -161,7 +166,7 @@ for the comparison, `i` shows the specification where it is not beside the estim
 
     def _still_about(self, choice: Choice) -> bool:
         """Say whether this is what the screen shows; an answer may come when it has been left already."""
-        return self.is_attached and bool(self.display) and choice == self.choice
+        return self.is_attached and bool(self.display) and choice == self.shown
 
     async def _specify(self, choice: Choice) -> None:
         try:
@@ -185,12 +190,12 @@ for the comparison, `i` shows the specification where it is not beside the estim
             where += ", no other is both faster and cheaper" if row.pareto else ""
         elif place is not None:
             where = f"another number than in the ranking (#{place + 1} there)"
-        picked = "  + picked to compare" if self.choice in self.desk.compared else ""
+        picked = "  + picked to compare" if self.shown in self.desk.compared else ""
         wrong = (
             "" if self.desk.problem is None else "  ! the question is wrong now; this is of an earlier one"
         )
         self.query_one("#place", Static).update(
-            plain(f"{self.choice.count} x {self.choice.gpu}  {where}{picked}{wrong}")
+            plain(f"{self.shown.count} x {self.shown.gpu}  {where}{picked}{wrong}")
         )
 
     def _title(self) -> str:
@@ -200,10 +205,10 @@ for the comparison, `i` shows the specification where it is not beside the estim
         return () if self.desk.answer is None else self.desk.answer.recommendations
 
     def _row(self) -> RecommendationDocument | None:
-        return next((row for row in self._rows() if Choice(row.gpu, row.count) == self.choice), None)
+        return next((row for row in self._rows() if Choice(row.gpu, row.count) == self.shown), None)
 
     def _place(self) -> int | None:
         """Return the place in the ranking, of another number of this GPU where this one is not there."""
-        found = [place for place, row in enumerate(self._rows()) if row.gpu == self.choice.gpu]
-        exact = [place for place in found if self._rows()[place].count == self.choice.count]
+        found = [place for place, row in enumerate(self._rows()) if row.gpu == self.shown.gpu]
+        exact = [place for place in found if self._rows()[place].count == self.shown.count]
         return next(iter([*exact, *found]), None)

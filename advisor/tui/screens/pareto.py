@@ -90,6 +90,12 @@ it for the comparison.
         """Put the list beside the plot where there is room for both."""
         self.set_class(event.size.width >= BESIDE, "-beside")
 
+    @property
+    def choice(self) -> Choice | None:
+        """The answer that the list points at."""
+        row = self.table.current
+        return None if row is None else choice_of(row.key)
+
     def action_pick(self) -> None:
         """Pick the answer under the cursor for the comparison, or put it back."""
         row = self.table.current

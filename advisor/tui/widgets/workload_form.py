@@ -215,7 +215,10 @@ class WorkloadForm(VerticalScroll):
             if path in group.fields:
                 group.make()
                 group.collapsed = False
-                self.call_after_refresh(group.editors[path].focus)
+                editor = group.editors[path]
+                self.screen.set_focus(editor)
+                if self.screen.focused is not editor:
+                    self.call_after_refresh(editor.focus)
 
     def _value(self, path: str) -> str:
         return self._settings.get(path, self._source.get(path, ""))
