@@ -237,15 +237,24 @@ class AdvisorApp(_App):
         from advisor.tui.dialogs.pick_model import PickModel
         from advisor.tui.fields import workload_fields
 
+        kinds: dict[str, str] = {}
+
         async def load() -> Sequence[ModelDocument]:
-            return (await self.desk.ask(lambda service: service.models())).models
+            models = (await self.desk.ask(lambda service: service.models())).models
+            kinds.update((model.name, model.kind) for model in models)
+            return models
 
         source = await self.push_screen_wait(PickModel(load))
         if source is not None:
+            # Tokens and adapters of one kind of model make no sense for another; a file says itself what it asks.
+            now = self.desk.question
+            alike = kinds.get(source) is not None and kinds.get(source) == kinds.get(now.source)
             kept = {
                 path: text
-                for path, text in self.desk.question.settings.items()
-                if path in workload_fields() and not path.startswith("model.")
+                for path, text in now.settings.items()
+                if path in workload_fields()
+                and not path.startswith("model.")
+                and (alike or (source in kinds and path.startswith(("constraints.", "economics."))))
             }
             self._ask(Question(source, kept, self.desk.question.objective))
 

@@ -40,10 +40,21 @@ def answered(service: Advisor, question: Question) -> Answered:
 def workload_of(service: Advisor, question: Question) -> Workload:
     """Return a question's workload.
 
+    What is wrong with a field is told without the option that set it: there was none.
+
     Raises:
         InputError: a field is wrong; ``field`` says which.
         ExternalError: the source cannot be read.
     """
+    try:
+        return _workload_of(service, question)
+    except InputError as error:
+        if error.source != question.source:
+            error.source = None
+        raise
+
+
+def _workload_of(service: Advisor, question: Question) -> Workload:
     fields = workload_fields()
     for path in question.settings:
         if path not in fields:

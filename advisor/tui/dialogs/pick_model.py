@@ -114,6 +114,10 @@ class PickModel(Dialog[str]):
             self.dismiss(text)
             return
         place = self.query_one(OptionList).highlighted
+        if not text and not place:
+            # Nothing was typed and nothing pointed at: the model stays.
+            self.dismiss(None)
+            return
         if place is not None and place < len(self._found):
             self._choose(place)
 
@@ -165,7 +169,7 @@ def _models(text: str, models: Sequence[ModelDocument]) -> Iterator[tuple[str, C
             # Of names in which the same letters are found, the one with the fewest others is meant.
             whole = sum(word in model.name for word in words)
             scored.append((-whole, -sum(scores), len(model.name), model.name, model))
-    for *_, model in sorted(scored, key=lambda each: each[:4]):
+    for *_, model in sorted(scored, key=lambda each: each[:4] if words else each[3]):
         size = f"{format_count(model.parameters)} parameters"
         if model.active_parameters != model.parameters:
             size += f", {format_count(model.active_parameters)} active"

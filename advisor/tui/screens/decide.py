@@ -195,7 +195,9 @@ arrows move, `enter` shows everything about a GPU, `ctrl+s` writes the report.
 
     def exported(self) -> tuple[Model, str] | None:
         """Return the recommendation."""
-        return None if self.desk.answer is None else (self.desk.answer, "recommendation")
+        desk = self.desk
+        # An answer to an earlier question must not leave as if it were this one's.
+        return None if desk.answer is None or desk.problem is not None else (desk.answer, "recommendation")
 
     # The workload
 
@@ -315,13 +317,20 @@ arrows move, `enter` shows everything about a GPU, `ctrl+s` writes the report.
         if answer is not None:
             from advisor.tui.widgets.ranking import ranking_columns, ranking_rows
 
-            self.ranking.set_columns(ranking_columns(answer, narrow=narrow))
+            table = self.ranking
+            before, at_top = table.current, table.cursor == 0
+            table.set_columns(ranking_columns(answer, narrow=narrow))
             if self._order is not None:
                 (key, reverse), self._order = self._order, None
-                self.ranking.sort_by(key, reverse=reverse)
-            self.ranking.set_rows(
+                table.sort_by(key, reverse=reverse)
+            table.set_rows(
                 ranking_rows(answer, self.desk.compared, excluded=self._shows_excluded, narrow=narrow)
             )
+            now = table.current
+            falls_out = before is not None and not before.dim and now is not None and now.dim
+            if at_top or falls_out:
+                # Who looks at the best answer wants to see the best answer, not what has become of one GPU.
+                table.cursor = 0
 
     def on_resize(self) -> None:
         """Give the rows the room that there is now."""
@@ -360,11 +369,13 @@ arrows move, `enter` shows everything about a GPU, `ctrl+s` writes the report.
         detail, row, workload = await self._detail(), self._document(choice), self.desk.workload
         if workload is None:
             return
+        left_out = ""
         if row is not None:
             detail.show(row, self._title())
         else:
             out = next((item for item in self._left_out() if item.gpu == choice.gpu), None)
-            detail.say("" if out is None else out.reason)
+            left_out = "" if out is None else f"left out: {out.reason}"
+            detail.say(left_out)
         # Who holds the arrow down passes many rows: only one that is stayed on is asked about.
         await asyncio.sleep(STAY_S)
         try:
@@ -376,7 +387,7 @@ arrows move, `enter` shows everything about a GPU, `ctrl+s` writes the report.
                 detail.say(str(error))
             return
         if self.desk.looking_at == choice and self.desk.workload is workload and detail.is_attached:
-            detail.show(answer.estimates[0], self._title())
+            detail.show(answer.estimates[0], self._title() if row is not None else left_out)
 
     async def _detail(self) -> Detail:
         """Return the pane; made when it is first needed, since its plots take a while to load."""

@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from textual import events, on
 from textual.app import ComposeResult
+from textual.binding import Binding
 from textual.containers import Horizontal, Vertical, VerticalScroll
 from textual.content import Content
 from textual.message import Message
@@ -153,6 +154,11 @@ class WorkloadForm(VerticalScroll):
 
     DEFAULT_CSS: ClassVar[str] = "WorkloadForm { padding: 0 1; background: $surface; scrollbar-size: 1 1; }"
 
+    BINDINGS: ClassVar[list[Binding]] = [  # type: ignore[assignment]
+        Binding("up", "go(-1)", "Field above", show=False),
+        Binding("down", "go(1)", "Field below", show=False),
+    ]
+
     class Changed(Message):
         """The user changed a field."""
 
@@ -208,6 +214,11 @@ class WorkloadForm(VerticalScroll):
                 group.make()
                 group.collapsed = False
         self._dress()
+
+    def action_go(self, way: int) -> None:
+        """Go to the next field, or the one before."""
+        move = self.screen.focus_next if way > 0 else self.screen.focus_previous
+        move("FieldInput, FieldChoice")
 
     def focus_field(self, path: str) -> None:
         """Put the cursor into a field, its section opened."""
