@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from typing import Literal
+from dataclasses import replace
 
 import numpy as np
 
 from advisor.candidates import Candidate
+from advisor.cost_answers import PriceTags, cost_document, described
 from advisor.documents import (
     BreakdownDocument,
     CalibrationDocument,
-    CostDocument,
     EstimateDocument,
     EvidenceDocument,
     MemoryDocument,
-    OutlayDocument,
     PlanDocument,
     ShardingDocument,
     WhatIfDocument,
 )
-from advisor.economics import hours_of_use, outlays
+from advisor.economics import hours_of_use
 from advisor.estimation.devices import constants_of, context_mib
 from advisor.estimation.interval import combined
 from advisor.estimation.memory import memory_interval
@@ -43,43 +41,16 @@ from advisor.execution import (
 from advisor.hardware import Device
 from advisor.operators import Kind
 from advisor.plan import is_compact
-from advisor.prices import PriceRecord
 from advisor.problem import Problem, precision_of, weight_format
 from advisor.quantity import Quantity
 from advisor.units import GIB
-from advisor.workload import Economics, Precision
+from advisor.workload import Precision
 
 COMMUNICATION = "communication and bubbles"
 LAUNCHES = "kernel launches"
 
 LOAD_SHARE_FOR_BOUND = 0.5
 """A kind of cost that takes at least this share of a step is named as what bounds it."""
-
-
-@dataclass(frozen=True, slots=True)
-class PriceTags:
-    """The prices behind a candidate's costs, with where they come from."""
-
-    purchase: PriceRecord | None
-    rent: PriceRecord | None
-
-    @property
-    def as_of(self) -> str | None:
-        """Date of the newest price."""
-        return max((tag.date for tag in (self.purchase, self.rent) if tag), default=None)
-
-
-def described(record: PriceRecord | None) -> str | None:
-    """Return kind, date and source of a price in one line."""
-    if record is None:
-        return None
-    kinds = {
-        "launch": "launch price", "street_new": "new, street price", "used": "used, average of sold listings",
-        "cloud_on_demand": "on demand", "cloud_spot": "spot",
-    }  # fmt: skip
-    note = f", {record.note}" if record.note else ""
-    source = record.source if len(record.source) <= 80 else record.source[:77] + "..."
-    return f"{kinds[record.kind]}, {record.date}{note} ({source})"
 
 
 def time_spread(
@@ -287,41 +258,6 @@ def bottleneck(candidate: Candidate, rows: Sequence[BreakdownDocument], streamin
     return f"memory bandwidth: operators that move more than they compute ({rest:.0%} of the step)"
 
 
-def outlay_documents(candidate: Candidate, economics: Economics) -> tuple[OutlayDocument, ...]:
-    """Return buying against renting over the hours of use; nothing where neither has a price."""
-    costs = candidate.costs
-    if not candidate.fits or (costs.purchase is None and costs.rent is None):
-        return ()
-    return tuple(
-        OutlayDocument(hours=hours, buy_usd=buy, rent_usd=rent)
-        for hours, buy, rent in outlays(costs, candidate.hours, economics)
-    )
-
-
-def cost_document(candidate: Candidate, tags: PriceTags, *, whole_job: bool) -> CostDocument:
-    """Return the costs; those of the job are null where its length is not known."""
-    costs = candidate.costs
-    known = whole_job and candidate.fits
-    return CostDocument(
-        purchase_usd=costs.purchase,
-        purchase_price=described(tags.purchase),
-        power_usd=costs.power if known else None,
-        rent_usd=costs.rent if known else None,
-        rent_usd_per_gpu_h=tags.rent.price_usd if tags.rent else None,
-        rent_usd_per_h=candidate.rent_usd_per_h,
-        rent_price=described(tags.rent),
-        owned_usd=costs.owned if known else None,
-        total_usd=costs.total if known else None,
-        total_by=_way(costs.total_by) if known else None,
-        break_even_h=costs.break_even_h if candidate.fits else None,
-        prices_as_of=tags.as_of,
-    )
-
-
-def _way(name: str | None) -> Literal["buy", "rent"] | None:
-    return "buy" if name == "buy" else "rent" if name == "rent" else None
-
-
 def estimate_document(
     problem: Problem,
     candidate: Candidate,
@@ -340,7 +276,7 @@ def estimate_document(
         "fits": candidate.fits,
         "memory": memory,
         "plan": plan_document(problem, candidate),
-        "cost": cost_document(candidate, tags, whole_job=problem.has_length),
+        "cost": cost_document(problem, candidate, tags, _total_time(problem, candidate, constants)),
         "evidence": evidence,
         "fitted_on": _fitted_on(problem, candidate.device, constants),
         "calibration": _calibration(candidate.device, constants),
@@ -359,8 +295,7 @@ def estimate_document(
     group, layout = candidate.team.search.group, candidate.layout
     description = group.describe(layout.tensor, is_compact(layout) if problem.training else False)
     samples_per_s = step.inverse(candidate.samples * problem.subject.samples_in_one)
-    steps = problem.steps_of(candidate.samples)
-    total = None if steps is None else step.scaled(steps / 3600)
+    total = _total_time(problem, candidate, constants)
     rows, streaming = breakdown(problem, candidate, constants)
     tokens = description.tokens_per_sample + (group.new_tokens if problem.generates else 0)
     peak = float(group.rates.peak_flops[candidate.index])
@@ -381,6 +316,15 @@ def estimate_document(
         bottleneck=bottleneck(candidate, rows, streaming),
         breakdown=rows,
     )
+
+
+def _total_time(problem: Problem, candidate: Candidate, constants: Constants) -> Quantity | None:
+    """Return the hours of the whole job; None where its length is not known, or nothing fits."""
+    steps = problem.steps_of(candidate.samples) if candidate.fits else None
+    if steps is None:
+        return None
+    spread = time_spread(problem, candidate.device, candidate.count, constants)
+    return Quantity.spread(candidate.step_s, spread).scaled(steps / 3600)
 
 
 def _generation(problem: Problem, candidate: Candidate, constants: Constants) -> dict[str, Quantity]:
@@ -407,12 +351,6 @@ def _assumptions(problem: Problem, candidate: Candidate, constants: Constants) -
     calibration = constants.calibrations.get(candidate.device.id)
     if calibration is not None:
         found.append(_said_of(calibration))
-    economics = workload.economics
-    found.append(
-        f"electricity ${economics.electricity_usd_per_kwh:g}/kWh, PUE {economics.pue:g}; bought hardware works "
-        f"{economics.hours_per_week:g} h a week for {economics.horizon_years:g} years "
-        f"({hours_of_use(economics):,.0f} h)"
-    )
     return found
 
 
@@ -465,11 +403,8 @@ def warnings(
             found.append(
                 "memory: it may not fit, the interval of what is needed goes beyond what is available"
             )
-        if problem.has_length and candidate.hours > hours_of_use(problem.workload.economics):
+        if problem.has_length and candidate.hours > hours_of_use(candidate.terms):
             found.append("the job takes longer than bought hardware works over its horizon (economics)")
-    own = constants_of(device, constants)
-    if own.support_note is not None:
-        found.append(f"software: {own.support_note}")
     precision = candidate.team.precisions[candidate.index]
     if problem.training and precision == "fp16":
         found.append("fp16 needs loss scaling; models pretrained in bf16 can overflow in it")
@@ -483,9 +418,10 @@ def warnings(
         found.append(f"the catalog entry was replaced by {device.origin}")
     elif device.origin != "catalog":
         found.append(f"the catalog entry comes from {device.origin}")
+    found += [f"old price: {text}" for text in tags.old]
     if tags.purchase is None:
-        found.append("purchase price not known")
-    elif tags.purchase.kind in ("used", "launch"):
+        found.append("purchase price not known; prices import takes your quotes")
+    elif tags.purchase.kind in ("used", "launch") and not tags.old:
         found.append(f"purchase price is {described(tags.purchase)}")
     if tags.rent is None:
         found.append("no rental offer known")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from advisor.economics import Costs, Prices, energy_kwh, job_costs
+from advisor.economics import Costs, Power, Prices, Terms, energy_kwh, job_costs
 from advisor.estimation.power import average_power_w, draw_of
 from advisor.execution import CHECKPOINTING, NOT_CALIBRATED, Constants, Layout
 from advisor.hardware import Device
@@ -41,6 +41,9 @@ class Candidate:
     hours: float
     power_w: float
     energy_kwh: float
+    power: Power
+    prices: Prices
+    terms: Terms
     costs: Costs
 
     @property
@@ -51,7 +54,7 @@ class Candidate:
     @property
     def rent_usd_per_h(self) -> float | None:
         """Rent of all GPUs for an hour; None where it is not known, or nothing fits."""
-        return None if self.costs.rent is None or not self.fits else self.costs.rent / self.hours
+        return self.costs.hourly.rent if self.fits else None
 
     @property
     def samples_in_a_pass(self) -> float:
@@ -81,6 +84,7 @@ def candidates(
     count: int,
     choices: Choices,
     prices: Mapping[str, Prices],
+    terms: Terms,
     constants: Constants,
 ) -> list[Candidate]:
     """Return the candidate of each device of a team that has prices, for ``count`` GPUs.
@@ -91,6 +95,7 @@ def candidates(
         count: GPUs of one kind.
         choices: the plans found for ``count``.
         prices: of one GPU, by id.
+        terms: under which it is bought, powered and rented.
         constants: for the power model.
     """
     found = []
@@ -103,7 +108,8 @@ def candidates(
         watts = device.board.tdp_w / device.board.devices_per_board
         matrix, busy = float(choices.matrix_share[index]), float(choices.busy_share[index])
         draw = draw_of(watts, constants.calibrations.get(device.id, NOT_CALIBRATED), constants.power)
-        power = count * average_power_w(draw, matrix, busy)
+        power = Power(count * average_power_w(draw, matrix, busy), count * draw.idle_w)
+        offered = prices[device.id]
         found.append(
             Candidate(
                 team=team,
@@ -120,9 +126,12 @@ def candidates(
                 matrix_share=matrix,
                 busy_share=busy,
                 hours=hours,
-                power_w=power,
-                energy_kwh=energy_kwh(power, hours),
-                costs=job_costs(prices[device.id], count, hours, power, problem.workload.economics),
+                power_w=power.working_w,
+                energy_kwh=energy_kwh(power.working_w, hours),
+                power=power,
+                prices=offered,
+                terms=terms,
+                costs=job_costs(offered, count, hours, power, terms),
             )
         )
     return found

@@ -84,30 +84,72 @@ class OutlayDocument(Model):
     rent_usd: float | None
 
 
+class FlipDocument(Model):
+    """Where one assumption, all others as they are, makes owning and renting cost the same."""
+
+    assumption: Literal[
+        "hours_per_week", "rent_usd_per_gpu_h", "purchase_usd_per_gpu", "horizon_years", "residual_share",
+        "electricity_usd_per_kwh",
+    ]  # fmt: skip
+    current: float
+    flips_at: float
+    buy_when: Literal["above", "below"]
+    message: str
+
+
 class CostDocument(Model):
     """Money, in US dollars. Null is "not known", with the reason among the warnings."""
 
     purchase_usd: float | None
+    """All GPUs, with the machines around them where these are counted (``host_usd``)."""
     purchase_price: str | None
     """Kind, date and source of the purchase price."""
+    host_usd: float | None = None
+    """The machines around the GPUs, a part of ``purchase_usd``; null where they are not counted."""
+    host: str | None = None
+    residual_usd: float | None = None
+    """What the purchase still fetches at the end of the horizon."""
     power_usd: float | None
     """Electricity of this job at the wall, PUE included."""
+    idle_power_usd: float | None = None
+    """Electricity of the idle hours that come with this job's hours of use."""
     rent_usd: float | None
-    """Renting the GPUs for this job."""
+    """Renting the GPUs for this job: on demand, or spot where the workload says so."""
+    spot_usd: float | None = None
+    """Renting interruptible instances for this job, what interruptions add included."""
     rent_usd_per_gpu_h: float | None
     rent_usd_per_h: float | None = None
     """Renting all the GPUs for an hour, whole instances where fewer are not rented."""
     rent_price: str | None
+    spot_price: str | None = None
     owned_usd: float | None
-    """This job's share of the purchase over the horizon, plus its power."""
+    """This job's share of the purchase less residual value over the horizon, plus its power."""
+    owned_usd_per_h: float | None = None
+    owned_usd_per_year: float | None = None
+    """At the hours of use of ``economics``; likewise ``rent_usd_per_year``."""
+    rent_usd_per_year: float | None = None
     total_usd: float | None
-    """The cheaper of owning and renting among the ways allowed."""
+    """The cheaper of owning and renting among the ways allowed: what one run of the job costs."""
     total_by: Literal["buy", "rent"] | None
+    total_interval_usd: Quantity | None = None
+    """The total over the interval of the time; prices are taken as they are."""
+    within_budget: tuple[Literal["buy", "rent"], ...] | None = None
+    """Ways whose outlay is within the budget; null where there is none."""
+    usd_per_1k_samples: float | None = None
+    """By the way of the total; likewise ``usd_per_1m_tokens``."""
+    usd_per_1m_tokens: float | None = None
     break_even_h: float | None
     """Hours of use after which owning costs less than renting."""
+    break_even: Quantity | None = None
+    """The same, with what both prices may really be."""
+    flips: tuple[FlipDocument, ...] = ()
+    """Which assumption turns buying into renting or the other way round, and where; in a ranking for its first row."""
+    carbon_kg: Quantity | None = None
+    """Greenhouse gases of this job's electricity, in kg of CO2 equivalents."""
     over_time: tuple[OutlayDocument, ...] = ()
     """Buying against renting up to the hours that bought hardware works over its horizon; not in a ranking."""
     prices_as_of: str | None
+    """Date of the oldest price that counts."""
 
 
 class OperatorPointDocument(Model):

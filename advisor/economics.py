@@ -1,15 +1,41 @@
 """Money: what a job costs on hardware that is bought or rented, and when buying pays. Pure functions of plain numbers.
 
-All amounts are US dollars, energy is kWh at the wall socket of the machine room (after PUE).
+All amounts are US dollars, energy is kWh; what the machine room's wall socket delivers is the energy times the PUE.
+
+Owning costs, for each hour of use, the purchase less its residual value over all hours of use, electricity at work, and
+electricity of the hours in which the hardware is on and idle. Renting costs its price for an hour. Where the two are
+equal, the advice flips: :func:`flips` solves that equation for one assumption after the other.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
-from advisor.workload import Economics
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
 
 WEEKS_PER_YEAR = 365.25 / 7
+HOURS_PER_WEEK = 168.0
+
+
+@dataclass(frozen=True, slots=True)
+class Terms:
+    """Under what terms hardware is bought, powered and rented; :class:`~advisor.workload.Economics`, none left open."""
+
+    electricity_usd_per_kwh: float
+    pue: float
+    hours_per_week: float
+    horizon_years: float
+    residual_share: float = 0.0
+    """Share of the purchase that the hardware still fetches at the end of the horizon."""
+    idle_share: float = 0.0
+    """Share of the hours out of use in which it is switched on."""
+    spot: bool = False
+    """Whether rent means interruptible instances."""
+    spot_overhead: float = 0.0
+    """Share of time that interruptions add to a job."""
+    minimum_rental_h: float = 0.0
+    """The shortest rental that is billed."""
+    carbon_g_per_kwh: float | None = None
+    """Of the grid, in grams of CO2 equivalents."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,25 +46,86 @@ class Prices:
     rent_usd_per_h: float | None
     billed_gpus: int = 1
     """GPUs of the smallest instance that is rented; fewer are billed as many."""
+    spot_usd_per_h: float | None = None
+    spot_billed_gpus: int = 1
+    host_usd_per_gpu: float = 0.0
+    """Share of the machine around the GPU that is bought with it."""
+    host_power_w_per_gpu: float = 0.0
+    """What that machine draws at work."""
+    host_idle_w_per_gpu: float = 0.0
 
 
 NO_PRICES = Prices(purchase_usd=None, rent_usd_per_h=None)
 
+NO_TERMS = Terms(electricity_usd_per_kwh=0.0, pue=1.0, hours_per_week=HOURS_PER_WEEK, horizon_years=1.0)
+"""For questions in which no money is asked about."""
+
+
+@dataclass(frozen=True, slots=True)
+class Power:
+    """Watts of all GPUs of a job together, without their hosts."""
+
+    working_w: float
+    idle_w: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Hourly:
+    """What an hour of use costs; None where a price is not known."""
+
+    purchase: float | None
+    """Share of the purchase less residual value."""
+    power: float
+    """Electricity at work."""
+    idle: float
+    """Electricity of the idle hours that come with an hour of use."""
+    rent: float | None
+    """On demand, or spot where the terms say so, of whole instances."""
+
+    @property
+    def running(self) -> float:
+        """Electricity, idle hours included."""
+        return self.power + self.idle
+
+    @property
+    def owned(self) -> float | None:
+        """Everything that owning costs."""
+        return None if self.purchase is None else self.purchase + self.running
+
 
 @dataclass(frozen=True, slots=True)
 class Costs:
-    """Costs of one job on ``count`` GPUs; None where a price or the duration is not known.
+    """Costs of one job; None where a price or the duration is not known.
 
     ``owned`` is the share of the purchase that the job uses up over the horizon, plus its electricity.
     """
 
     purchase: float | None
+    """Of all GPUs, with their hosts where these are counted."""
+    host: float
+    residual: float | None
     power: float | None
+    idle: float | None
     rent: float | None
+    spot: float | None
+    """Renting interruptible instances, what interruptions add included; for comparison where ``rent`` is on demand."""
     owned: float | None
     total: float | None
     total_by: str | None
     break_even_h: float | None
+    carbon_kg: float | None
+    hourly: Hourly
+
+
+@dataclass(frozen=True, slots=True)
+class Flip:
+    """Where one assumption, all others as they are, makes owning and renting cost the same."""
+
+    field: str
+    current: float
+    flips_at: float
+    buy_above: bool
+    """Whether buying is the cheaper way above ``flips_at``; below it where False."""
 
 
 def energy_kwh(power_w: float, hours: float) -> float:
@@ -46,9 +133,9 @@ def energy_kwh(power_w: float, hours: float) -> float:
     return power_w * hours / 1000.0
 
 
-def hours_of_use(economics: Economics) -> float:
+def hours_of_use(terms: Terms) -> float:
     """Return the hours that bought hardware works over its horizon."""
-    return economics.hours_per_week * WEEKS_PER_YEAR * economics.horizon_years
+    return terms.hours_per_week * WEEKS_PER_YEAR * terms.horizon_years
 
 
 def break_even_hours(purchase: float, rent_per_h: float, power_per_h: float) -> float | None:
@@ -57,54 +144,144 @@ def break_even_hours(purchase: float, rent_per_h: float, power_per_h: float) -> 
     return purchase / saved if saved > 0 else None
 
 
-def job_costs(prices: Prices, count: int, hours: float | None, power_w: float, economics: Economics) -> Costs:
+def hourly_costs(prices: Prices, count: int, power: Power, terms: Terms) -> Hourly:
+    """Return what an hour of use of ``count`` GPUs costs.
+
+    Args:
+        prices: of one GPU.
+        count: GPUs used.
+        power: of all of them.
+        terms: tariff, use and horizon.
+    """
+    tariff = terms.pue * terms.electricity_usd_per_kwh
+    idle_hours = terms.idle_share * (HOURS_PER_WEEK - terms.hours_per_week) / terms.hours_per_week
+    net = None
+    if prices.purchase_usd is not None:
+        purchase = (prices.purchase_usd + prices.host_usd_per_gpu) * count
+        net = purchase * (1 - terms.residual_share) / hours_of_use(terms)
+    return Hourly(
+        purchase=net,
+        power=energy_kwh(power.working_w + prices.host_power_w_per_gpu * count, 1.0) * tariff,
+        idle=energy_kwh(power.idle_w + prices.host_idle_w_per_gpu * count, idle_hours) * tariff,
+        rent=_spot_per_h(prices, count, terms) if terms.spot else _on_demand_per_h(prices, count),
+    )
+
+
+def _on_demand_per_h(prices: Prices, count: int) -> float | None:
+    return None if prices.rent_usd_per_h is None else prices.rent_usd_per_h * max(count, prices.billed_gpus)
+
+
+def _spot_per_h(prices: Prices, count: int, terms: Terms) -> float | None:
+    if prices.spot_usd_per_h is None:
+        return None
+    return prices.spot_usd_per_h * max(count, prices.spot_billed_gpus) * (1 + terms.spot_overhead)
+
+
+def job_costs(prices: Prices, count: int, hours: float | None, power: Power, terms: Terms) -> Costs:
     """Return what a job costs.
 
     Args:
         prices: of one GPU.
         count: GPUs used.
         hours: duration of the job; None gives prices without job costs.
-        power_w: average draw of all GPUs together.
-        economics: tariff, PUE, use and horizon.
+        power: of all GPUs together.
+        terms: tariff, PUE, use and horizon.
     """
-    power_per_h = energy_kwh(power_w, 1.0) * economics.pue * economics.electricity_usd_per_kwh
-    purchase = None if prices.purchase_usd is None else prices.purchase_usd * count
-    rent_per_h = (
-        None if prices.rent_usd_per_h is None else prices.rent_usd_per_h * max(count, prices.billed_gpus)
-    )
+    hourly = hourly_costs(prices, count, power, terms)
+    host = prices.host_usd_per_gpu * count
+    purchase = None if prices.purchase_usd is None else prices.purchase_usd * count + host
+    residual = None if purchase is None else purchase * terms.residual_share
     break_even = None
-    if purchase is not None and rent_per_h is not None:
-        break_even = break_even_hours(purchase, rent_per_h, power_per_h)
+    if purchase is not None and hourly.rent is not None:
+        break_even = break_even_hours(purchase * (1 - terms.residual_share), hourly.rent, hourly.running)
     if hours is None:
-        return Costs(purchase, None, None, None, None, None, break_even)
-    power = power_per_h * hours
-    owned = None if purchase is None else purchase * hours / hours_of_use(economics) + power
-    rent = None if rent_per_h is None else rent_per_h * hours
+        return Costs(
+            purchase, host, residual, None, None, None, None, None, None, None, break_even, None, hourly
+        )
+    billed = max(hours, terms.minimum_rental_h)
+    spot_per_h = _spot_per_h(prices, count, terms)
+    owned = None if hourly.owned is None else hourly.owned * hours
+    rent = None if hourly.rent is None else hourly.rent * billed
     ways = [(cost, way) for cost, way in ((owned, "buy"), (rent, "rent")) if cost is not None]
     total, total_by = min(ways) if ways else (None, None)
-    return Costs(purchase, power, rent, owned, total, total_by, break_even)
+    wall_kwh = energy_kwh(power.working_w + prices.host_power_w_per_gpu * count, hours) * terms.pue
+    return Costs(
+        purchase=purchase,
+        host=host,
+        residual=residual,
+        power=hourly.power * hours,
+        idle=hourly.idle * hours,
+        rent=rent,
+        spot=None if spot_per_h is None else spot_per_h * billed,
+        owned=owned,
+        total=total,
+        total_by=total_by,
+        break_even_h=break_even,
+        carbon_kg=None if terms.carbon_g_per_kwh is None else wall_kwh * terms.carbon_g_per_kwh / 1000,
+        hourly=hourly,
+    )
 
 
-def outlays(
-    costs: Costs, hours: float, economics: Economics, points: int = 9
-) -> list[tuple[float, float | None, float | None]]:
-    """Return (hours of use, outlay when bought, outlay when rented) up to the horizon, and where buying starts to pay.
+def flips(prices: Prices, count: int, power: Power, terms: Terms) -> Iterator[Flip]:
+    """Yield for each assumption where it flips the advice, of those that can; nothing where a price is not known.
+
+    Each is the root of "an hour owned costs as much as an hour rented", which is linear in every one of them, or in its
+    inverse.
+    """
+    now = hourly_costs(prices, count, power, terms)
+    if now.purchase is None or now.owned is None or now.rent is None or prices.purchase_usd is None:
+        return
+    hours, saved = hours_of_use(terms), now.rent - now.running
+    net = now.purchase * hours
+    idle_all_week = replace(terms, hours_per_week=HOURS_PER_WEEK / 2)
+    # At half the week there is one hour out of use for each hour of use.
+    idle_per_h = hourly_costs(prices, count, power, idle_all_week).idle
+    worth_an_hour = now.rent - now.power + idle_per_h
+    if worth_an_hour > 0:
+        weekly = net / (WEEKS_PER_YEAR * terms.horizon_years) + HOURS_PER_WEEK * idle_per_h
+        if (flip := weekly / worth_an_hour) <= HOURS_PER_WEEK:
+            yield Flip("hours_per_week", terms.hours_per_week, flip, buy_above=True)
+    rent = prices.spot_usd_per_h if terms.spot else prices.rent_usd_per_h
+    if rent is not None:
+        yield Flip("rent_usd_per_gpu_h", rent, rent * now.owned / now.rent, buy_above=True)
+    if saved > 0:
+        affordable = saved * hours / ((1 - terms.residual_share) * count) if terms.residual_share < 1 else 0.0
+        if affordable > prices.host_usd_per_gpu:
+            flip = affordable - prices.host_usd_per_gpu
+            yield Flip("purchase_usd_per_gpu", prices.purchase_usd, flip, buy_above=False)
+        yield Flip(
+            "horizon_years", terms.horizon_years, terms.horizon_years * now.purchase / saved, buy_above=True
+        )
+        gross = net / (1 - terms.residual_share) if terms.residual_share < 1 else 0.0
+        if gross > 0 and (share := 1 - saved * hours / gross) > 0:
+            yield Flip("residual_share", terms.residual_share, share, buy_above=True)
+    if now.running > 0 and now.rent > now.purchase:
+        tariff = terms.electricity_usd_per_kwh
+        flip = tariff * (now.rent - now.purchase) / now.running
+        yield Flip("electricity_usd_per_kwh", tariff, flip, buy_above=False)
+
+
+def outlays(costs: Costs, terms: Terms, points: int = 9) -> list[tuple[float, float | None, float | None]]:
+    """Return (hours of use, cost of owning, cost of renting) up to the horizon, and where buying starts to pay.
+
+    Owning starts with the purchase less its residual value.
 
     Args:
         costs: of a job.
-        hours: that the job takes; more than 0.
-        economics: use and horizon.
+        terms: use and horizon.
         points: evenly spaced, both ends among them.
     """
-    end = hours_of_use(economics)
+    end = hours_of_use(terms)
     times = {end * step / (points - 1) for step in range(points)}
     if costs.break_even_h is not None and costs.break_even_h < end:
         times.add(costs.break_even_h)
-
-    def grown(at_start: float | None, per_job: float | None, time: float) -> float | None:
-        return None if at_start is None or per_job is None else at_start + per_job / hours * time
-
+    hourly = costs.hourly
+    start = None if costs.purchase is None or costs.residual is None else costs.purchase - costs.residual
     return [
-        (time, grown(costs.purchase, costs.power, time), grown(0.0, costs.rent, time))
+        (
+            time,
+            None if start is None else start + hourly.running * time,
+            None if hourly.rent is None else hourly.rent * time,
+        )
         for time in sorted(times)
     ]

@@ -11,7 +11,7 @@ from advisor.candidates import Candidate, candidates
 from advisor.describe.shipped_networks import shipped_networks
 from advisor.describe.subject import NetworkSubject, Subject, TransformerSubject
 from advisor.documents import EvidenceDocument
-from advisor.economics import NO_PRICES
+from advisor.economics import NO_PRICES, NO_TERMS
 from advisor.errors import InputError
 from advisor.evidence import (
     Comparison,
@@ -106,7 +106,7 @@ class PublishedRuns:
                 choices = team.search.best(count)
             except LookupError:
                 continue
-            return candidates(problem, team, count, choices, {gpu: NO_PRICES}, self.constants)[0]
+            return candidates(problem, team, count, choices, {gpu: NO_PRICES}, NO_TERMS, self.constants)[0]
         return None
 
     def _transformer_run(self, run: Measurement) -> Candidate | None:

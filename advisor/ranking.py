@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 from advisor.candidates import Candidate
 from advisor.documents import ExcludedDocument, RelaxDocument
@@ -148,7 +149,7 @@ def score(candidate: Candidate, objective: Objective, cost: float | None, time_f
     if objective == "value":
         price = candidate.costs.purchase
         if price is None and candidate.costs.rent is not None and candidate.hours > 0:
-            price = candidate.costs.rent / candidate.hours * RENT_HOURS_FOR_VALUE
+            price = (candidate.costs.hourly.rent or math.inf) * RENT_HOURS_FOR_VALUE
         return math.inf if price is None else price * time
     if cost is None:
         return math.inf
@@ -245,44 +246,50 @@ def _awkwardness(count: int) -> tuple[bool, int]:
     return is_awkward(count), count
 
 
-def picks(ranking: Sequence[Ranked], constraints: Constraints) -> list[tuple[str, Ranked]]:
-    """Return the answers that people ask for by name: best to rent, best to buy, fastest, least memory to spare."""
+def picks(
+    ranking: Sequence[Ranked], constraints: Constraints, objective: Objective
+) -> list[tuple[str, Ranked]]:
+    """Return the answers that people ask for by name: best to rent, best to buy, cheapest to buy, fastest."""
     found: list[tuple[str, Ranked]] = []
     budget = constraints.budget_usd or math.inf
 
-    def first(rows: Iterable[Ranked]) -> Ranked | None:
-        return next(iter(rows), None)
+    def best(rows: list[Ranked], way: str) -> None:
+        if rows:
+            found.append((f"best to {way}", min(rows, key=lambda row: _score_by(row, way, objective))))
 
     if "rent" in constraints.acquire:
-        rented = (
-            row
-            for row in ranking
-            if row.candidate.costs.rent is not None and row.candidate.costs.rent <= budget
-        )
-        if (row := first(rented)) is not None:
-            found.append(("best to rent", row))
+        best([row for row in ranking if _within(row.candidate.costs.rent, budget)], "rent")
     if "buy" in constraints.acquire:
-        bought = [
-            row
-            for row in ranking
-            if row.candidate.costs.purchase is not None and row.candidate.costs.purchase <= budget
-        ]
-        bought.sort(key=_score_of_owning)
-        if (row := first(bought)) is not None:
-            found.append(("best to buy", row))
-        if (row := first(sorted(bought, key=lambda row: row.candidate.costs.purchase or 0.0))) is not None:
-            found.append(("cheapest to buy", row))
-    if (row := first(sorted(ranking, key=lambda row: -row.candidate.samples_per_s))) is not None:
-        found.append(("fastest", row))
+        bought = [row for row in ranking if _within(row.candidate.costs.purchase, budget)]
+        best(bought, "buy")
+        if bought:
+            found.append(
+                ("cheapest to buy", min(bought, key=lambda row: row.candidate.costs.purchase or 0.0))
+            )
+    if ranking:
+        found.append(("fastest", max(ranking, key=lambda row: row.candidate.samples_per_s)))
     return found
 
 
-def _score_of_owning(row: Ranked) -> float:
-    """Return the outlay for a given throughput, times the number of cards that must be made to work together."""
-    candidate = row.candidate
-    return (
-        (candidate.costs.purchase or math.inf) * row.time_factor / candidate.samples_per_s * candidate.count
-    )
+def _within(outlay: float | None, budget: float) -> bool:
+    return outlay is not None and outlay <= budget
+
+
+def _score_by(row: Ranked, way: str, objective: Objective) -> float:
+    """Return what the objective minimises if an answer is acquired in one way: the ranking's own rule."""
+    costs = row.candidate.costs
+    return score(row.candidate, objective, costs.owned if way == "buy" else costs.rent, row.time_factor)
+
+
+def within_budget(
+    candidate: Candidate, constraints: Constraints, *, whole_job: bool
+) -> tuple[Literal["buy", "rent"], ...] | None:
+    """Return the ways of acquiring whose outlay is within the budget; None where there is no budget."""
+    if constraints.budget_usd is None:
+        return None
+    outlays = ways(candidate, constraints, whole_job=whole_job)
+    budget = constraints.budget_usd
+    return tuple(way for way in ("buy", "rent") if way in outlays and outlays[way] <= budget)
 
 
 def excluded_documents(refusals: Iterable[tuple[Refused, ...]], shown: set[str]) -> list[ExcludedDocument]:

@@ -8,19 +8,20 @@ from __future__ import annotations
 
 import datetime
 import math
-from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from advisor.accuracy_documents import AccuracyAnswer, Axis
 from advisor.alternatives import MORE_GPUS, changes
-from advisor.answers import PriceTags, estimate_document, outlay_documents, time_spread
+from advisor.answers import estimate_document, time_spread
 from advisor.baseline import Baseline
 from advisor.calibration import profile_of
 from advisor.candidates import Candidate, candidates
 from advisor.catalog import load_devices, name_index
 from advisor.corrections import Corrected, cautions, corrected
+from advisor.cost_answers import PriceTags, by_way, described, flip_documents, outlay_documents
 from advisor.describe.named import list_models, load_named
 from advisor.describe.shipped_networks import shipped_networks
 from advisor.describe.subject import NetworkSubject, Subject
@@ -41,22 +42,35 @@ from advisor.documents import (
     RelaxDocument,
     WhatIfDocument,
 )
-from advisor.economics import Prices
+from advisor.economics import Prices, Terms
 from advisor.efficiency import load_constants
 from advisor.errors import InputError
 from advisor.errors import nearest as nearest_names
 from advisor.estimation.devices import constants_of
 from advisor.estimation.network import GPUS_PER_NODE
 from advisor.execution import Constants
+from advisor.fetch.history import history
+from advisor.fleet.answer import fleet_answer
+from advisor.fleet.market import Market, Offer
+from advisor.fleet_documents import FleetAnswer
+from advisor.fleet_file import Fleet
+from advisor.fleet_market import demand_of, fleet_limits, fleet_terms, gpu_of, offer_of
 from advisor.hardware import Device, NameIndex
+from advisor.hosts import HostTable, host_for, load_hosts
+from advisor.hub_model import HubModel
 from advisor.local_cpu import local_cpu_name
 from advisor.models import CodePolicy, named_subject, operator_table, runnable_of, subject_of
 from advisor.network import NetworkTable
 from advisor.objective import Objective
+from advisor.places import Place, load_places
 from advisor.plan import counts
-from advisor.prices import PriceBook, load_prices
+from advisor.price_answers import gpu_prices, prices_answer
+from advisor.price_book import PriceBook, load_prices
+from advisor.price_documents import PricesAnswer
+from advisor.prices import PriceRecord
 from advisor.problem import Problem, problem_of, refusal
 from advisor.published_runs import PublishedRuns
+from advisor.quote_files import NO_QUOTE_FILES, QuoteFiles, imported_quotes
 from advisor.ranking import (
     EXPLANATIONS,
     Ranked,
@@ -71,12 +85,15 @@ from advisor.ranking import (
     rank,
     relaxations,
     score,
+    within_budget,
 )
 from advisor.roofline import roofline_document
 from advisor.schemas import schema
 from advisor.searched import Searched, SearchedBefore
+from advisor.terms import described_terms, terms_of
 from advisor.torch_model import TorchModel
 from advisor.units import GIB
+from advisor.user_data import user_data_folder
 from advisor.views import (
     about,
     factor_documents,
@@ -88,7 +105,7 @@ from advisor.views import (
     reasons,
     stored_document,
 )
-from advisor.workload import Transformer, Workload
+from advisor.workload import Constraints, Economics, Transformer, Workload
 from advisor.yaml_io import data_root
 
 __all__ = ["Advisor", "CodePolicy", "open_advisor", "schema"]
@@ -122,6 +139,9 @@ class Advisor:
         root: the shipped catalog.
         code: whether a workload's model that is code may run.
         calibrated: whether calibrations of the user and the team count.
+        quotes: files of quotes that count without being imported.
+        today: the day on which ages of prices and ends of quotes are counted; that of the machine when left out.
+        hub: returns a model of the Hugging Face hub; None where the hub is not asked.
     """
 
     def __init__(
@@ -131,13 +151,20 @@ class Advisor:
         code: CodePolicy | None = None,
         *,
         calibrated: bool = True,
+        quotes: QuoteFiles = NO_QUOTE_FILES,
+        today: datetime.date | None = None,
+        hub: Callable[[str], HubModel] | None = None,
     ) -> None:
         self._with_calibrations = calibrated
+        self._quote_files = quotes
+        self._today = today or datetime.date.today()
+        self._hub = hub
         self._folders = tuple(catalog_folders)
         self._root = root or data_root()
         self._code = code or CodePolicy()
         self._subjects: dict[str, Subject] = {}
-        self._tagged: dict[tuple[str, int], PriceTags] = {}
+        self._tagged: dict[tuple[str, int, bool, bool], PriceTags] = {}
+        self._rented: dict[tuple[str, int], tuple[PriceRecord | None, PriceRecord | None]] = {}
         self._before = SearchedBefore()
 
     @cached_property
@@ -153,8 +180,7 @@ class Advisor:
     def _corrected(self) -> Corrected:
         if not self._with_calibrations:
             return Corrected(self.shipped_constants)
-        today = datetime.date.today()
-        return corrected(self._folders, self._root, self._catalog, self.shipped_constants, today)
+        return corrected(self._folders, self._root, self._catalog, self.shipped_constants, self._today)
 
     @cached_property
     def _index(self) -> NameIndex:
@@ -184,11 +210,17 @@ class Advisor:
 
     def reopened(self) -> Advisor:
         """Return an advisor over the same catalog that reads the calibrations again."""
-        return Advisor(self._folders, self._root, self._code)
+        return self._again(calibrated=True)
 
     def uncalibrated(self) -> Advisor:
         """Return an advisor over the same catalog that uses no calibration."""
-        return Advisor(self._folders, self._root, self._code, calibrated=False)
+        return self._again(calibrated=False)
+
+    def _again(self, *, calibrated: bool) -> Advisor:
+        return Advisor(
+            self._folders, self._root, self._code, calibrated=calibrated, quotes=self._quote_files,
+            today=self._today, hub=self._hub,
+        )  # fmt: skip
 
     def runnable_model(self, workload: Workload) -> tuple[TorchModel | Transformer, int]:
         """Return what a workload's model is for a process that really runs it, and the tokens of one sample.
@@ -215,8 +247,21 @@ class Advisor:
 
     @cached_property
     def prices(self) -> PriceBook:
-        """Dated prices."""
-        return load_prices(self.devices)
+        """Dated prices: the user's quotes, shipped ones and the last good copies of live ones."""
+        found, messages = self._quote_files.records(self.names, self._today)
+        stored, problems = imported_quotes(user_data_folder())
+        return load_prices(
+            self.devices, user_folder=user_data_folder(), quotes=(*stored, *found), today=self._today,
+            messages=(*problems, *messages),
+        )  # fmt: skip
+
+    @cached_property
+    def _places(self) -> Mapping[str, Place]:
+        return load_places(self._root)
+
+    @cached_property
+    def _hosts(self) -> HostTable:
+        return load_hosts(self._root)
 
     def recommend(
         self,
@@ -239,20 +284,7 @@ class Advisor:
         """
         problem = self._problem(workload)
         constraints = workload.constraints
-        wanted: list[Device] = []
-        excluded: list[ExcludedDocument] = []
-        for device in self.devices:
-            if device.kind != "gpu":
-                continue
-            why = excluded_before(device, constraints)
-            if why is None and (reason := refusal(problem, device)):
-                why = ("software" if problem.subject.refusal(device) else "precision"), reason
-            if why is None:
-                wanted.append(device)
-            else:
-                excluded.append(
-                    ExcludedDocument(gpu=device.id, name=device.name, reason=why[1], constraint=why[0])
-                )
+        wanted, excluded = self._wanted(problem)
         whole_job = problem.has_length
         qualified: list[Candidate] = []
         refusals: list[tuple[Refused, ...]] = []
@@ -290,7 +322,7 @@ class Advisor:
             recommendations=rows,
             picks=tuple(
                 pick_document(problem, label, row, ranking.index(row) + 1)
-                for label, row in picks(ranking, constraints)
+                for label, row in picks(ranking, constraints, objective)
             ),
             shown=len(rows),
             qualified=len(ranking),
@@ -302,8 +334,97 @@ class Advisor:
                 *_limits(problem),
                 *self._calibrations_in(row.gpu for row in rows),
                 *self._corrected.messages,
+                *self.prices.messages,
             ),
         )
+
+    def price_list(self, gpu: str | None = None) -> PricesAnswer:
+        """Return the prices that answers count with; of one GPU all prices, and what live sources said before.
+
+        Args:
+            gpu: id, name or alias; all GPUs with a price when left out.
+
+        Raises:
+            InputError: the GPU is not known, or a file of quotes is wrong.
+        """
+        book = self.prices
+        if gpu is not None:
+            device = self._device(gpu)
+            before = history(device.id, user_data_folder())
+            documents = [gpu_prices(device, book, everything=True, history=before)]
+        else:
+            priced = [device for device in self.devices if book.records(device.id)]
+            documents = [gpu_prices(device, book, everything=False) for device in priced]
+        return prices_answer(documents, book, book.messages)
+
+    def fleet(self, fleet: Fleet) -> FleetAnswer:
+        """Decide what to buy and rent for several workloads together.
+
+        Args:
+            fleet: the workloads, how often each runs, and the limits of all together.
+
+        Raises:
+            InputError: a workload is wrong, with its place in the fleet's document.
+            MissingExtraError: SciPy is not installed.
+        """
+        offers: list[Offer] = []
+        found: dict[str, list[Candidate]] = {}
+        excluded: dict[str, list[ExcludedDocument]] = {}
+        relax: dict[str, list[RelaxDocument]] = {}
+        for job in fleet.jobs:
+            try:
+                problem = self._problem(job.workload)
+                if job.runs_per_year is not None and not problem.has_length:
+                    raise InputError(
+                        "how long a run is, is not given", field="data",
+                        accepted="data: {tokens: ...}, {samples: ..., epochs: ...} or {steps: ...}",
+                    )  # fmt: skip
+                wanted, excluded[job.name] = self._wanted(problem)
+                searched = self._before.of(problem, wanted, self.constants)
+                tried = list(self._search(problem, searched, wanted, lambda _: True))
+            except InputError as error:
+                raise job.blamed(error) from None
+            refused = [broken(each, Constraints(), whole_job=True) for each in tried if not each.fits]
+            fitting = {each.device.id for each in tried if each.fits}
+            excluded[job.name] += excluded_documents(refused, fitting)
+            if not fitting:
+                relax[job.name] = list(self._relaxations(problem, refused, excluded[job.name]))
+            for candidate in tried:
+                if candidate.fits:
+                    tags = self._tags(candidate.device, candidate.count, job.workload.economics)
+                    offers.append(offer_of(job, problem, candidate, tags, self.constants))
+                    found.setdefault(candidate.device.id, []).append(candidate)
+        terms = terms_of(fleet.economics, self._places)
+        market = Market(
+            demands=[demand_of(job) for job in fleet.jobs],
+            gpus=[gpu_of(each, self.prices.purchase_tiers(gpu)) for gpu, each in found.items()],
+            offers=offers,
+            terms=fleet_terms(fleet, terms),
+            limits=fleet_limits(fleet),
+        )
+        return fleet_answer(
+            market, name=fleet.name, as_of=self._today, excluded=excluded, relax=relax,
+            assumptions=described_terms(fleet.economics, terms, self._places),
+            warnings=(*fleet.notes, *self.prices.messages, *self._corrected.messages),
+        )  # fmt: skip
+
+    def _wanted(self, problem: Problem) -> tuple[list[Device], list[ExcludedDocument]]:
+        """Return the GPUs that a problem can be run on, and why not the others."""
+        wanted: list[Device] = []
+        excluded: list[ExcludedDocument] = []
+        for device in self.devices:
+            if device.kind != "gpu":
+                continue
+            why = excluded_before(device, problem.workload.constraints)
+            if why is None and (reason := refusal(problem, device)):
+                why = ("software" if problem.subject.refusal(device) else "precision"), reason
+            if why is None:
+                wanted.append(device)
+            else:
+                excluded.append(
+                    ExcludedDocument(gpu=device.id, name=device.name, reason=why[1], constraint=why[0])
+                )
+        return wanted, excluded
 
     def _relaxations(
         self, problem: Problem, refusals: Sequence[tuple[Refused, ...]], excluded: Sequence[ExcludedDocument]
@@ -347,7 +468,7 @@ class Advisor:
             workload=_plain(workload),
             estimates=tuple(self._estimates(problem, gpus, count, baseline)),
             cpu=None if baseline is None else baseline.document(self.constants),
-            warnings=(*about(problem), *self._corrected.messages),
+            warnings=(*about(problem), *self._corrected.messages, *self.prices.messages),
         )
 
     def compare(
@@ -417,7 +538,7 @@ class Advisor:
         Raises:
             InputError: there is none of this name.
         """
-        found, today = self._corrected, datetime.date.today()
+        found, today = self._corrected, self._today
         stale = self.constants.calibration.stale_days
         chosen = found.stored if name is None else (profile_of(name, found.stored),)
         device = None if name is None else found.devices.get(name)
@@ -577,28 +698,59 @@ class Advisor:
         self, problem: Problem, searched: Searched, count: int, wanted: Collection[str] | None = None
     ) -> Iterator[Candidate]:
         """Yield the best plan of each device for a number of GPUs; of ``wanted`` ones alone where they are named."""
+        terms = terms_of(problem.workload.economics, self._places)
         for team in searched.teams:
-            names = [device.id for device in team.devices if wanted is None or device.id in wanted]
-            choices = searched.best(team, count) if names else None
+            devices = [device for device in team.devices if wanted is None or device.id in wanted]
+            choices = searched.best(team, count) if devices else None
             if choices is not None:
-                prices = {name: self._prices_of(name, count) for name in names}
-                yield from candidates(problem, team, count, choices, prices, self.constants)
+                prices = {device.id: self._prices_of(problem, device, count) for device in devices}
+                yield from candidates(problem, team, count, choices, prices, terms, self.constants)
 
-    def _prices_of(self, gpu: str, count: int) -> Prices:
-        tags = self._tags(gpu, count)
-        buy, rent = tags.purchase, tags.rent
+    def _prices_of(self, problem: Problem, device: Device, count: int) -> Prices:
+        economics = problem.workload.economics
+        tags = self._tags(device, count, economics)
+        on_demand, _ = self._rents(device.id, count)
+        own, host = economics.host_usd_per_gpu, tags.host
         return Prices(
-            purchase_usd=buy.price_usd if buy else None,
-            rent_usd_per_h=rent.price_usd if rent else None,
-            billed_gpus=rent.gpus_per_instance if rent else 1,
+            purchase_usd=tags.purchase.price_usd if tags.purchase else None,
+            rent_usd_per_h=on_demand.price_usd if on_demand else None,
+            billed_gpus=on_demand.gpus_per_instance if on_demand else 1,
+            spot_usd_per_h=tags.spot.price_usd if tags.spot else None,
+            spot_billed_gpus=tags.spot.gpus_per_instance if tags.spot else 1,
+            host_usd_per_gpu=own if isinstance(own, float | int) else host.usd_per_gpu if host else 0.0,
+            host_power_w_per_gpu=host.power_w_per_gpu if host else 0.0,
+            host_idle_w_per_gpu=host.idle_power_w_per_gpu if host else 0.0,
         )
 
-    def _tags(self, gpu: str, count: int) -> PriceTags:
-        if (gpu, count) not in self._tagged:
-            self._tagged[gpu, count] = PriceTags(
-                self.prices.buy_price(gpu), self.prices.rent_price(gpu, count)
+    def _rents(self, gpu: str, count: int) -> tuple[PriceRecord | None, PriceRecord | None]:
+        """Return the prices on demand and spot."""
+        if (gpu, count) not in self._rented:
+            book = self.prices
+            self._rented[gpu, count] = book.rent_price(gpu, count), book.spot_price(gpu, count)
+        return self._rented[gpu, count]
+
+    def _tags(self, device: Device, count: int, economics: Economics) -> PriceTags:
+        """Return the prices behind the costs of a number of a device, and what is to be said of them."""
+        with_host = economics.host_usd_per_gpu != "none"
+        key = (device.id, count, economics.spot, with_host)
+        if key not in self._tagged:
+            book = self.prices
+            on_demand, spot = self._rents(device.id, count)
+            buy, rent = book.buy_price(device.id, count), spot if economics.spot else on_demand
+            self._tagged[key] = PriceTags(
+                purchase=buy,
+                rent=rent,
+                spot=spot,
+                host=host_for(device, count, self._hosts) if with_host else None,
+                purchase_spread=book.purchase_spread(buy) if buy else 1.0,
+                rent_spread=book.rent_spread(rent) if rent else 1.0,
+                old=tuple(
+                    f"{what} {described(record)}"
+                    for what, record in (("to buy,", buy), ("to rent,", rent))
+                    if record is not None and book.is_old(record)
+                ),
             )
-        return self._tagged[gpu, count]
+        return self._tagged[key]
 
     def _baseline(self, problem: Problem, name: str) -> Baseline:
         """Return what a processor does of a problem, in a precision that suits it.
@@ -667,13 +819,19 @@ class Advisor:
         estimate = estimate_document(
             problem,
             candidate,
-            self._tags(candidate.device.id, candidate.count),
+            self._tags(candidate.device, candidate.count, problem.workload.economics),
             self.constants,
             evidence=evidence,
         )
-        if row.way is not None and problem.has_length:
-            cost = estimate.cost.model_copy(update={"total_usd": row.cost, "total_by": row.way})
-            estimate = estimate.model_copy(update={"cost": cost})
+        cost = by_way(problem, candidate, estimate.cost, row.way, estimate.total_time_h)
+        within = within_budget(candidate, problem.workload.constraints, whole_job=problem.has_length)
+        cost = cost.model_copy(
+            update={
+                "within_budget": within,
+                "flips": flip_documents(candidate) if place <= ROWS_WITH_EVIDENCE else (),
+            }
+        )
+        estimate = self._on_terms(problem, estimate.model_copy(update={"cost": cost}), candidate.terms)
         speed_up = baseline.speed_up(problem, candidate, self.constants)
         fields = {name: getattr(estimate, name) for name in type(estimate).model_fields}
         fields["speedup_over_cpu"] = speed_up
@@ -732,7 +890,7 @@ class Advisor:
             )
         candidate = found[0]
         would_fit = () if candidate.fits else tuple(self._would_fit(problem, device, count))
-        tags = self._tags(device.id, count)
+        tags = self._tags(device, count, problem.workload.economics)
         estimate = estimate_document(
             problem,
             candidate,
@@ -741,13 +899,27 @@ class Advisor:
             evidence=self._published.near(problem, device, count),
             would_fit=would_fit,
         )
-        over_time = outlay_documents(candidate, problem.workload.economics)
-        more: dict[str, object] = {"cost": estimate.cost.model_copy(update={"over_time": over_time})}
+        estimate = self._on_terms(problem, estimate, candidate.terms)
+        cost = estimate.cost.model_copy(
+            update={
+                "over_time": outlay_documents(candidate),
+                "flips": flip_documents(candidate),
+                "within_budget": within_budget(
+                    candidate, problem.workload.constraints, whole_job=problem.has_length
+                ),
+            }
+        )
+        more: dict[str, object] = {"cost": cost}
         if candidate.fits:
             more["roofline"] = roofline_document(problem, candidate, self.constants)
         if baseline is not None:
             more["speedup_over_cpu"] = baseline.speed_up(problem, candidate, self.constants)
         return estimate.model_copy(update=more)
+
+    def _on_terms(self, problem: Problem, estimate: EstimateDocument, terms: Terms) -> EstimateDocument:
+        """Return an estimate that says under what terms its costs were counted."""
+        said = described_terms(problem.workload.economics, terms, self._places)
+        return estimate.model_copy(update={"assumptions": (*estimate.assumptions, *said)})
 
     def _would_fit(self, problem: Problem, device: Device, count: int) -> Iterator[WhatIfDocument]:
         """Yield changes under which the job would fit, gentlest first."""
@@ -768,7 +940,13 @@ class Advisor:
 
 
 def open_advisor(
-    catalog_folders: Sequence[Path] = (), code: CodePolicy | None = None, *, calibrated: bool = True
+    catalog_folders: Sequence[Path] = (),
+    code: CodePolicy | None = None,
+    *,
+    calibrated: bool = True,
+    quotes: QuoteFiles = NO_QUOTE_FILES,
+    today: datetime.date | None = None,
+    hub: Callable[[str], HubModel] | None = None,
 ) -> Advisor:
     """Return an advisor over the shipped catalog and folders.
 
@@ -776,8 +954,11 @@ def open_advisor(
         catalog_folders: of the user.
         code: whether a model's code may run.
         calibrated: whether calibrations count.
+        quotes: files of quotes that count without being imported.
+        today: the day of the answer.
+        hub: returns a model of the Hugging Face hub.
     """
-    return Advisor(catalog_folders, code=code, calibrated=calibrated)
+    return Advisor(catalog_folders, code=code, calibrated=calibrated, quotes=quotes, today=today, hub=hub)
 
 
 def _matches(model: ModelDocument, words: Sequence[str]) -> bool:

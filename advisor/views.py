@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from advisor.answers import described
 from advisor.calibration import StoredProfile
+from advisor.cost_answers import described
 from advisor.describe.named import NamedModel
 from advisor.describe.shipped_networks import ShippedNetwork
 from advisor.describe.weights import active_parameter_count

@@ -10,6 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from advisor.hardware import Segment, Vendor
+from advisor.host_facts import HostFacts
 from advisor.learners import KMeans, Knn, Learner, Pca, RandomForest, Svm, Trees, whole_number
 from advisor.quantity import Model
 from advisor.torch_model import TorchModel
@@ -286,12 +287,29 @@ class Constraints(Model):
 
 
 class Economics(Model):
-    """What power costs and how long a purchase is used."""
+    """What power costs, how long a purchase is used, and what renting means."""
 
-    electricity_usd_per_kwh: Annotated[float, Field(ge=0, le=10)] = 0.18
+    country: Annotated[str, Field(min_length=2, max_length=60)] | None = None
+    """Code (DE) or English name: decides the tariff and the carbon of the grid where these are left out."""
+    electricity_usd_per_kwh: Annotated[float, Field(ge=0, le=10)] | None = None
+    """Left out, it is that of businesses in the country, or an assumption for the world."""
+    carbon_g_per_kwh: Annotated[float, Field(ge=0, le=5000)] | None = None
+    """Greenhouse gases of the grid; left out, those of the country, or of the world."""
     pue: Annotated[float, Field(ge=1, le=5)] = 1.2
     hours_per_week: Annotated[float, Field(gt=0, le=168)] = 60.0
     horizon_years: Annotated[float, Field(gt=0, le=30)] = 3.0
+    residual_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the purchase that the hardware still fetches at the end of the horizon."""
+    idle_share: Annotated[float, Field(ge=0, le=1)] = 0.0
+    """Share of the hours out of use in which bought hardware is switched on."""
+    host_usd_per_gpu: Annotated[float, Field(ge=0, le=1e6)] | Literal["none", "auto"] = "none"
+    """What the machine around a GPU costs: nothing, the table's share, or dollars."""
+    spot: bool = False
+    """Rent interruptible instances."""
+    spot_overhead: Annotated[float, Field(ge=0, le=10)] = 0.15
+    """Share of time that interruptions add to a job."""
+    minimum_rental_h: Annotated[float, Field(ge=0, le=8784)] = 0.0
+    """The shortest rental that is billed."""
 
 
 class Workload(Model):
@@ -317,6 +335,8 @@ class Workload(Model):
     inference: Inference = Inference()
     constraints: Constraints = Constraints()
     economics: Economics = Economics()
+    host: HostFacts | None = None
+    """The machine that bought cards shall go into."""
 
     @property
     def effective_task(self) -> Task:

@@ -8,7 +8,8 @@ import pytest
 
 from advisor.catalog import shipped_devices
 from advisor.errors import InputError
-from advisor.prices import PriceBook, PriceRecord, load_prices, parse_prices, shipped_records
+from advisor.price_book import PriceBook, load_prices, shipped_records
+from advisor.prices import PriceRecord, parse_prices
 
 HEAD = "gpu_id,kind,provider,region,gpus_per_instance,price_usd,date,source,note\n"
 

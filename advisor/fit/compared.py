@@ -10,7 +10,7 @@ import numpy as np
 
 from advisor.answers import time_spread
 from advisor.candidates import Candidate, candidates
-from advisor.economics import NO_PRICES
+from advisor.economics import NO_PRICES, NO_TERMS
 from advisor.estimation.devices import constants_of
 from advisor.estimation.memory import memory_interval
 from advisor.evidence import Measurement
@@ -83,7 +83,13 @@ def _of(
     measurement = run.measurement
     choices = run.search.best(measurement.count)
     (candidate,) = candidates(
-        run.problem, run.team, measurement.count, choices, {run.team.devices[0].id: NO_PRICES}, constants
+        run.problem,
+        run.team,
+        measurement.count,
+        choices,
+        {run.team.devices[0].id: NO_PRICES},
+        NO_TERMS,
+        constants,
     )
 
     def row(**fields: object) -> Comparison:

@@ -465,4 +465,12 @@ def _screen(mode: str, desk: Desk) -> DeskScreen:
         from advisor.tui.screens.calibrate import CalibrateScreen
 
         return CalibrateScreen(desk)
+    if mode == "prices":
+        from advisor.tui.screens.prices import PricesScreen
+
+        return PricesScreen(desk)
+    if mode == "fleet":
+        from advisor.tui.screens.fleet import FleetScreen
+
+        return FleetScreen(desk)
     return DecideScreen(desk)

@@ -27,6 +27,8 @@ PLACES = (
     Place("pareto", "Pareto", "3", "f4"),
     Place("catalog", "Catalog", "4", "f5"),
     Place("calibrate", "Calibrate", "5", "f6"),
+    Place("prices", "Prices", "6", "f7"),
+    Place("fleet", "Fleet", "7", "f8"),
 )
 
 

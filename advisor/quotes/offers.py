@@ -1,0 +1,173 @@
+"""What one row of a price list offers, and the price record that it becomes."""
+
+from __future__ import annotations
+
+import datetime
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from advisor.errors import InputError
+from advisor.prices import PriceRecord
+from advisor.quotes.amounts import DecimalMark
+from advisor.quotes.products import Accessory, Product, Products
+from advisor.quotes.times import DateOrder
+from advisor.quotes.words import Per, Tax
+from advisor.yaml_io import validate
+
+_TAX: Mapping[Tax, str] = {"net": "without VAT", "gross": "with VAT"}
+_HOURS_HINT = "a price of a month, divided by its hours (730), is one of an hour"
+
+
+@dataclass(frozen=True)
+class Assumptions:
+    """What the user says about a file.
+
+    Raises:
+        InputError: a rate is none.
+    """
+
+    today: datetime.date
+    rates: Mapping[str, float] = field(default_factory=dict)
+    """US dollars for one unit of a currency."""
+    decimal: DecimalMark | None = None
+    date_order: DateOrder | None = None
+    currency: str | None = None
+    """Of prices for which the file names none, or names several."""
+
+    def __post_init__(self) -> None:
+        for code, rate in self.rates.items():
+            if not re.fullmatch(r"[A-Z]{3}", code) or not (math.isfinite(rate) and rate > 0):
+                raise InputError("not a rate", source="--rate", value=f"{code}={rate}", accepted="EUR=1.08")
+        if self.rates.get("USD", 1.0) != 1.0:
+            raise InputError("the US dollar is what others are converted to", source="--rate", value="USD")
+        if self.currency is not None and not re.fullmatch(r"[A-Z]{3}", self.currency):
+            raise InputError(
+                "not a currency", source="--currency", value=self.currency, accepted="EUR, GBP, USD"
+            )
+
+    def rate(self, currency: str) -> float:
+        """Return US dollars for one unit of ``currency``.
+
+        Raises:
+            InputError: the user gave none.
+        """
+        if currency == "USD":
+            return 1.0
+        if currency not in self.rates:
+            raise InputError(
+                f"no rate of {currency} is given",
+                hint=f"--rate {currency}=1.08 says how many US dollars one is",
+            )
+        return self.rates[currency]
+
+
+@dataclass(frozen=True)
+class Offer:
+    """One row, read but not yet understood: prices in its currency, the product as the vendor calls it."""
+
+    where: str
+    product: str
+    price: float
+    currency: str
+    per: Per = "card"
+    vendor: str | None = None
+    least: int = 1
+    """Cards, GPUs (``GPU-hour``) or instances (``hour``) from which the price holds."""
+    most: int | None = None
+    gpus_per_instance: int | None = None
+    valid_until: datetime.date | None = None
+    lead_time_days: int | None = None
+    quote: str | None = None
+    date: datetime.date | None = None
+    region: str | None = None
+    instance: str | None = None
+    note: str | None = None
+    tax: Tax | None = None
+
+
+@dataclass(frozen=True)
+class Quote:
+    """A price record, and what it was read from."""
+
+    record: PriceRecord
+    where: str
+    text: str
+    """What the vendor calls the product."""
+    rate: float | None
+    """US dollars for one unit of its currency; None for US dollars."""
+    by_name: bool
+    """Whether the text is a name of the GPU, as against one that holds it."""
+
+
+def quote_of(offer: Offer, products: Products, assumed: Assumptions, source: str) -> Quote | Accessory:
+    """Return the price record of an offer.
+
+    Args:
+        offer: a row.
+        products: the catalog.
+        assumed: rates, and the day of import.
+        source: name of the file.
+
+    Raises:
+        InputError: the product means no GPU or several, or its price cannot be told.
+    """
+    product = products.find(offer.product)
+    if isinstance(product, Accessory):
+        return product
+    gpus = _gpus(offer, product)
+    rate = assumed.rate(offer.currency)
+    usd = offer.price * rate / (gpus if offer.per == "hour" else 1)
+    notes = [
+        offer.note,
+        _TAX[offer.tax] if offer.tax else None,
+        f"for {offer.least} to {offer.most}" if offer.most else None,
+        f"1 {offer.currency} = {rate:g} USD as given" if offer.currency != "USD" else None,
+        None if offer.date else "dated by its import",
+    ]
+    fields = {
+        "gpu_id": product.device.id,
+        "kind": "quote" if offer.per == "card" else "quote_rent",
+        "provider": offer.vendor,
+        "region": offer.region,
+        "instance": offer.instance,
+        "gpus_per_instance": gpus,
+        "price_usd": round(usd, 6),
+        "date": (offer.date or assumed.today).isoformat(),
+        "source": ", ".join(
+            part for part in (source, offer.where, f"quote {offer.quote}" if offer.quote else None) if part
+        ),
+        "note": "; ".join(note for note in notes if note) or None,
+        "minimum_count": offer.least * (gpus if offer.per == "hour" else 1),
+        "valid_until": offer.valid_until,
+        "lead_time_days": offer.lead_time_days,
+        "currency": offer.currency,
+        "price_in_currency": offer.price if offer.currency != "USD" else None,
+    }
+    record = validate(PriceRecord, fields, source)
+    return Quote(
+        record, offer.where, offer.product, None if offer.currency == "USD" else rate, product.by_name
+    )
+
+
+def _gpus(offer: Offer, product: Product) -> int:
+    """Return how many GPUs are rented together.
+
+    Raises:
+        InputError: several are sold for one price, or text and column differ.
+    """
+    said = offer.gpus_per_instance
+    if offer.per == "card":
+        several = product.machine or (f"{product.count} GPUs" if product.count > 1 else None)
+        several = several or (f"{said} GPUs" if said and said > 1 else None)
+        if several:
+            raise InputError(
+                f"a price to buy is that of one card, this one is of more ({several})",
+                value=offer.product,
+                hint="write the id of the GPU and the price of one card",
+            )
+        return 1
+    if said and product.count > 1 and said != product.count:
+        raise InputError(f"{said} GPUs per instance, but the text says {product.count}", value=offer.product)
+    return said or product.count
