@@ -17,10 +17,13 @@ from advisor.errors import AdvisorError, ExitCode, InputError
 from advisor.objective import OBJECTIVES
 
 if TYPE_CHECKING:
+    import datetime
     from pathlib import Path
 
     from advisor.calibration import StoredProfile
+    from advisor.hub_model import HubModel
     from advisor.quantity import Model
+    from advisor.quote_files import QuoteFiles
     from advisor.render.table import Page
     from advisor.service import Advisor, CodePolicy
     from advisor.torch_model import TorchModel
@@ -31,7 +34,7 @@ _T = TypeVar("_T")
 FORMATS = ("table", "json", "markdown", "csv", "html")
 SCHEMAS = (
     "workload", "estimate", "recommend", "compare", "gpu", "model", "price", "table", "accuracy", "calibration",
-    "calibrations", "check",
+    "calibrations", "check", "prices", "refresh", "fleet", "fleet-file",
 )  # fmt: skip
 AXES = ("gpu", "source", "family", "method")
 SHELLS = ("bash", "zsh", "tcsh")
@@ -210,6 +213,36 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_workload_options(calibrate)
 
+    prices = add("prices", "dated prices: list them, ask live sources, or take in your quotes")
+    prices.add_argument(
+        "words", nargs="*", metavar="show [ID] | refresh | import FILE | remove NAME",
+        help="what to do; show when left out. Only refresh uses the network",
+    )  # fmt: skip
+    prices.add_argument(
+        "--source",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="refresh this source alone; may be given again",
+    )
+    prices.add_argument(
+        "--source-url",
+        action="append",
+        default=[],
+        metavar="NAME=URL",
+        help="ask a mirror of a source instead",
+    )
+    _add_price_options(prices)
+
+    fleet = add("fleet", "the cheapest set of GPUs to buy and rent for several workloads together")
+    fleet.add_argument(
+        "fleet", metavar="FLEET", help="YAML or JSON file with workloads and how often each runs"
+    )
+    fleet.add_argument(
+        "--no-calibration", action="store_true", help="leave calibrations of this machine and team out"
+    )
+    _add_price_options(fleet)
+
     tui = add("tui", "the full-screen app; tui > choice.json leaves the GPU that you choose as JSON")
     tui.add_argument(
         "workload", metavar="WORKLOAD", nargs="?", help="model name or file; the last one when left out"
@@ -250,7 +283,41 @@ def _add_common(parser: argparse.ArgumentParser, *, after: bool) -> None:
     add("--debug", action="store_true", default=False, help="print the traceback of an error")
 
 
+def _add_price_options(parser: argparse.ArgumentParser) -> None:
+    group = parser.add_argument_group(
+        "prices", "Quotes count before public prices, as long as they are valid."
+    )
+    group.add_argument(
+        "--quotes", action="append", default=[], metavar="FILE",
+        help="count with the quotes of this CSV or JSON file, without importing it; may be given again",
+    )  # fmt: skip
+    group.add_argument(
+        "--rate",
+        action="append",
+        default=[],
+        metavar="EUR=1.08",
+        help="US dollars for one unit of a currency in quotes",
+    )
+    group.add_argument(
+        "--column",
+        action="append",
+        default=[],
+        metavar="gpu=HEADING",
+        help="what a column of your quotes is called",
+    )
+    group.add_argument(
+        "--decimal", choices=("comma", "point"), help="how quotes write decimals, where it cannot be told"
+    )
+    group.add_argument(
+        "--date-order", choices=("dmy", "mdy"), help="how quotes write dates, where it cannot be told"
+    )
+    group.add_argument(
+        "--as-of", metavar="DATE", help="the day on which ages of prices and ends of quotes count (today)"
+    )
+
+
 def _add_workload_options(parser: argparse.ArgumentParser) -> None:
+    _add_price_options(parser)
     group = parser.add_argument_group("workload", "These override the fields of the workload document.")
     for short in _SHORT_FORMS:
         group.add_argument(
@@ -561,6 +628,143 @@ def _show_calibration(args: argparse.Namespace, answer: Model) -> None:
         _show(args, answer)
 
 
+def _prices(args: argparse.Namespace) -> int:
+    """Show prices, ask live sources, or look after imported quotes."""
+    verb, *rest = args.words or ["show"]
+    wanted = {"show": (0, 8), "refresh": (0, 0), "import": (1, 1), "remove": (1, 1)}
+    if verb not in wanted or not wanted[verb][0] <= len(rest) <= wanted[verb][1]:
+        raise InputError(
+            "not understood", source="prices", value=" ".join(args.words),
+            accepted="show [ID], refresh, import FILE, remove NAME",
+        )  # fmt: skip
+    if args.format not in ("table", "json", "csv"):
+        raise InputError(
+            "prices have no such form", source="--format", value=args.format, accepted="table, json, csv"
+        )
+    if verb != "refresh" and (args.source or args.source_url):
+        raise InputError("the options disagree", source="--source", accepted="prices refresh")
+    if verb == "refresh":
+        return _refresh_prices(args)
+    advisor = _open(args)
+    if verb == "show":
+        _show_prices(args, advisor.price_list(" ".join(rest) or None))
+    elif verb == "import":
+        _show_prices(args, _import_quotes(args, advisor, rest[0]))
+    else:
+        from advisor.quotes.store import remove_quotes
+        from advisor.user_data import user_data_folder
+
+        path = remove_quotes(rest[0], user_data_folder() / "quotes")
+        diagnostics.report_notes([f"removed {path}"], color=not args.no_color)
+    return ExitCode.ANSWERED
+
+
+def _refresh_prices(args: argparse.Namespace) -> int:
+    from advisor.fetch.http import Http
+    from advisor.fetch.refresh import refresh
+    from advisor.fetch.sources import open_sources
+    from advisor.user_data import user_data_folder
+
+    sources = open_sources(args.source, args.source_url)
+    advisor = _open(args)
+    progress = diagnostics.SourceProgress(color=not args.no_color)
+    with Http() as http:
+        try:
+            answer = refresh(
+                sources, advisor.devices, user_data_folder(), http, advisor.today, progress, force=args.force
+            )
+        finally:
+            progress.ended()
+    _show_prices(args, answer)
+    return ExitCode.OUTSIDE_FAILED if answer.all_failed else ExitCode.ANSWERED
+
+
+def _import_quotes(args: argparse.Namespace, advisor: Advisor, name: str) -> Model:
+    from pathlib import Path
+
+    from advisor.quotes.store import import_quotes
+    from advisor.user_data import user_data_folder
+
+    how = _quote_files(args)
+    return import_quotes(
+        Path(name).expanduser(), advisor.names, folder=user_data_folder() / "quotes", rates=how.rates,
+        columns=how.columns, decimal=how.decimal, date_order=how.date_order, today=advisor.today, force=args.force,
+    )  # fmt: skip
+
+
+def _show_prices(args: argparse.Namespace, answer: Model) -> None:
+    if args.format == "table":
+        from advisor.render.prices import render as render_prices
+
+        _deliver(args, render_prices(answer, _page(args)))
+    else:
+        _show(args, answer)
+
+
+def _fleet(args: argparse.Namespace) -> int:
+    from advisor.fleet_file import read_fleet
+
+    if args.format not in ("table", "json", "csv"):
+        raise InputError(
+            "a fleet has no such form", source="--format", value=args.format, accepted="table, json, csv"
+        )
+    fleet = read_fleet(args.fleet)
+    answer = _open(args).fleet(fleet)
+    if args.format == "table":
+        from advisor.render.fleet import render as render_fleet
+
+        _deliver(args, render_fleet(answer, _page(args)))
+    else:
+        _show(args, answer)
+    return ExitCode.ANSWERED if answer.feasible else ExitCode.UNSATISFIED
+
+
+def _quote_files(args: argparse.Namespace) -> QuoteFiles:
+    """Return the files of quotes that the options name, and how to read them."""
+    from pathlib import Path
+
+    from advisor.quote_files import QuoteFiles
+
+    rates = {}
+    for text in args.rate:
+        currency, _, value = text.partition("=")
+        try:
+            rates[currency.strip().upper()] = float(value)
+        except ValueError:
+            rates[currency.strip().upper()] = 0.0
+        if not 0 < rates[currency.strip().upper()] < 1e6:
+            raise InputError(
+                "not a rate", source="--rate", value=text, accepted="CURRENCY=DOLLARS, such as EUR=1.08"
+            )
+    columns = {}
+    for text in args.column:
+        column, equals, heading = text.partition("=")
+        if not equals or not heading.strip():
+            raise InputError(
+                "not understood",
+                source="--column",
+                value=text,
+                accepted="COLUMN=HEADING, such as gpu=Artikel",
+            )
+        columns[column.strip()] = heading.strip()
+    return QuoteFiles(
+        tuple(Path(name).expanduser() for name in args.quotes), rates, columns, args.decimal, args.date_order
+    )
+
+
+def _as_of(args: argparse.Namespace) -> datetime.date | None:
+    import datetime
+
+    if args.as_of is None:
+        return None
+    try:
+        return datetime.date.fromisoformat(args.as_of)
+    except ValueError:
+        raise InputError(
+            "not a day", source="--as-of", value=args.as_of, accepted="such as 2026-11-23"
+        ) from None
+
+
 def _has_screen(*streams: TextIO | None) -> bool:
     """Say whether a full-screen app can be shown: terminals, or a browser that textual-serve draws in."""
     if os.environ.get("TEXTUAL_DRIVER"):
@@ -668,6 +872,8 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace], int]] = {
     "calibrate": _calibrate,
     "tui": _tui,
     "serve": _serve,
+    "prices": _prices,
+    "fleet": _fleet,
     "schema": _schema,
 }
 
@@ -693,9 +899,23 @@ def _open(args: argparse.Namespace, ask: Callable[[TorchModel], bool] | None = N
             raise InputError(
                 "not a folder", source="--catalog", value=str(folder), accepted="a folder of YAML files"
             )
+    if not hasattr(args, "quotes"):
+        return open_advisor(folders, _code_policy(args, ask), hub=_ask_hub)
     return open_advisor(
-        folders, _code_policy(args, ask), calibrated=not getattr(args, "no_calibration", False)
-    )
+        folders, _code_policy(args, ask), calibrated=not getattr(args, "no_calibration", False),
+        quotes=_quote_files(args), today=_as_of(args), hub=_ask_hub,
+    )  # fmt: skip
+
+
+def _ask_hub(name: str) -> HubModel:
+    """Return a model of the Hugging Face hub: the copy that is kept, else asked over the network."""
+    from advisor.describe.named import transformer_names
+    from advisor.fetch.http import Http
+    from advisor.fetch.hub import Hub
+    from advisor.user_data import user_data_folder
+    from advisor.yaml_io import data_root
+
+    return Hub(user_data_folder(), Http, shipped=tuple(transformer_names(data_root()))).model(name)
 
 
 def _code_policy(args: argparse.Namespace, ask: Callable[[TorchModel], bool] | None = None) -> CodePolicy:

@@ -32,7 +32,7 @@ _Version = Annotated[str, Field(pattern=r"^\d+(\.\d+)*$")]
 class Fact(Model):
     """Something known, and how."""
 
-    source: str
+    source: Annotated[str, Field(min_length=1)]
     unverified: Unverified | None = None
 
 
@@ -42,7 +42,7 @@ class Statement(Fact):
     text: str
 
 
-class Build(Model):
+class Build(Fact):
     """One way to install a release, and the GPUs that it holds code for.
 
     ``code`` names compute capabilities, gfx names or architectures; ``ptx`` capabilities in intermediate code. Both
@@ -58,8 +58,6 @@ class Build(Model):
     """It is what one gets without asking for an index."""
     code: tuple[str, ...] | None = None
     ptx: tuple[_Capability, ...] = ()
-    source: str
-    unverified: Unverified | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -242,6 +240,8 @@ class Connector(Statement):
     """What to know about power connectors whose description holds ``named``."""
 
     named: str
+    in_desktop: Level
+    """How grave it is where the buyer's machine is a desktop."""
 
 
 class FormRule(Statement):
@@ -336,6 +336,7 @@ class Lengths(Model):
     """Content of ``lengths.yaml``: length of vendors' own cards in mm, by id."""
 
     source: str
+    remembered_source: str
     lengths_mm: Mapping[str, Annotated[float, Field(gt=0, lt=600)]]
     remembered: Mapping[str, Annotated[float, Field(gt=0, lt=600)]]
 

@@ -14,6 +14,7 @@ from advisor.units import plain
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from advisor.fetch.documents import SourceDocument
     from advisor.calibrate.nvml import Sample
     from advisor.documents import ErrorAnswer
     from advisor.profile import SuiteResult
@@ -58,6 +59,52 @@ def report_notes(notes: Iterable[str], *, color: bool = True) -> None:
         _say("note", note, color)
 
 
+class SourceProgress:
+    """Tells how far a refresh of prices is: a bar in a terminal, else a line for each source.
+
+    Args:
+        color: whether colour may be used.
+    """
+
+    def __init__(self, *, color: bool) -> None:
+        self._color = color
+        self._bar: Progress | None = None
+        self._task: TaskID | None = None
+
+    def started(self, name: str) -> None:
+        """A source is asked."""
+        stream = sys.stderr
+        if stream is None or not stream.isatty() or os.environ.get("TERM") == "dumb":
+            _write(f"asking {plain(name)}\n")
+            return
+        if self._bar is None:
+            self._bar = open_bar(stream, color=self._color)
+        self._task = self._bar.add_task(plain(name), total=None)
+
+    def advanced(self, name: str, done: int, total: int | None) -> None:
+        """So much of a source has come."""
+        if self._bar is not None and self._task is not None:
+            self._bar.update(self._task, completed=done, total=total)
+
+    def finished(self, source: SourceDocument) -> None:
+        """A source has been asked."""
+        if self._bar is not None and self._task is not None:
+            self._bar.remove_task(self._task)
+            self._task = None
+        if source.status == "failed":
+            _say(
+                "warning",
+                f"{source.name}: {source.message or 'failed'}; its last good copy stays",
+                self._color,
+            )
+
+    def ended(self) -> None:
+        """Take the bar away."""
+        if self._bar is not None:
+            self._bar.stop()
+            self._bar = None
+
+
 class StepProgress:
     """Tells how far something long is: a bar with the time that is left in a terminal, else a line for each step.
 
@@ -84,7 +131,7 @@ class StepProgress:
             _write(f"[{place}/{of}] {plain(what)}\n")
             return
         if self._bar is None:
-            self._bar = self._opened(stream)
+            self._bar = open_bar(stream, color=self._color)
             self._task = self._bar.add_task(plain(what), total=of)
         assert self._task is not None
         self._bar.update(self._task, completed=place - 1, description=plain(what))
@@ -101,17 +148,19 @@ class StepProgress:
             self._bar.stop()
             self._bar = None
 
-    def _opened(self, stream: TextIO) -> Progress:
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-        console = Console(file=stream, no_color=not (self._color and wants_color(stream)), emoji=False)
-        bar = Progress(
-            BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn(),
-            TextColumn("{task.description}", markup=False), console=console, transient=True,
-        )  # fmt: skip
-        bar.start()
-        return bar
+def open_bar(stream: TextIO, *, color: bool) -> Progress:
+    """Return a running bar that takes itself away at its end."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    console = Console(file=stream, no_color=not (color and wants_color(stream)), emoji=False)
+    bar = Progress(
+        BarColumn(bar_width=24), MofNCompleteColumn(), TimeElapsedColumn(),
+        TextColumn("{task.description}", markup=False), console=console, transient=True,
+    )  # fmt: skip
+    bar.start()
+    return bar
 
 
 def confirm(question: str) -> bool:

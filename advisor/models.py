@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from advisor.describe.named import load_named, transformer_names
 from advisor.describe.network_table import read_table
 from advisor.describe.shipped_networks import load_network, network_places
 from advisor.describe.subject import LearnerSubject, NetworkSubject, Subject, TransformerSubject
+from advisor.describe.weights import parameter_count
 from advisor.errors import ExternalError, InputError, nearest
 from advisor.execution import LearnerConstants
+from advisor.hub_model import HubModel, is_hub_id
 from advisor.network import NetworkTable
 from advisor.torch_model import TorchModel
 from advisor.workload import Transformer, Workload
@@ -37,7 +39,13 @@ class CodePolicy:
     time_limit_s: float = TIME_LIMIT_S
 
 
-def subject_of(workload: Workload, root: Path, learners: LearnerConstants, code: CodePolicy) -> Subject:
+AskHub = Callable[[str], HubModel]
+"""Returns a model of the Hugging Face hub by its id."""
+
+
+def subject_of(
+    workload: Workload, root: Path, learners: LearnerConstants, code: CodePolicy, hub: AskHub | None = None
+) -> Subject:
     """Return the model that a workload names.
 
     Args:
@@ -45,10 +53,11 @@ def subject_of(workload: Workload, root: Path, learners: LearnerConstants, code:
         root: the catalog folder.
         learners: constants of learners that are not networks.
         code: whether a model that is code may run.
+        hub: asks the Hugging Face hub; None where that is not wanted.
 
     Raises:
         InputError: the model is not known, malformed, or its code may not run.
-        ExternalError: a hub id would need the network.
+        ExternalError: the hub cannot be asked, or does not give the model away.
         MissingExtraError: torch is needed and not installed.
     """
     source = workload.model
@@ -57,7 +66,7 @@ def subject_of(workload: Workload, root: Path, learners: LearnerConstants, code:
     if source.transformer is not None:
         return TransformerSubject(source.transformer, workload.name or "transformer", "custom")
     if source.huggingface is not None:
-        return _from_config(source.huggingface)
+        return _from_hugging_face(source.huggingface, hub)
     if source.table is not None:
         return NetworkSubject(read_table(Path(source.table)))
     if source.torch is not None:
@@ -90,14 +99,14 @@ def named_subject(name: str, root: Path) -> Subject:
 
 
 def operator_table(
-    workload: Workload, root: Path, learners: LearnerConstants, code: CodePolicy
+    workload: Workload, root: Path, learners: LearnerConstants, code: CodePolicy, hub: AskHub | None = None
 ) -> NetworkTable:
     """Return the operator table of a workload's model.
 
     Raises:
         InputError: the model has none: it is described by dimensions, which every machine can read.
     """
-    subject = subject_of(workload, root, learners, code)
+    subject = subject_of(workload, root, learners, code, hub)
     if isinstance(subject, NetworkSubject):
         return subject.table
     raise InputError(
@@ -160,21 +169,30 @@ def runnable_of(workload: Workload, subject: Subject, code: CodePolicy) -> Torch
     return model
 
 
-def _from_config(place: str) -> Subject:
+def _from_hugging_face(place: str, hub: AskHub | None) -> Subject:
+    """Return the model of a config.json, or of a model of the hub."""
+    path = Path(place)
+    if path.exists():
+        config = read_yaml(path)
+        if not isinstance(config, dict):
+            raise InputError("not a config.json", source=place, accepted="a JSON object with model_type")
+        return _of_config(config, place, path.parent.name or path.stem)
+    if hub is None or not is_hub_id(place):
+        raise ExternalError(
+            f"{place}: no such file",
+            hint="give the path of a config.json, or the id of a model of the hub, such as org/name",
+        )
+    model = hub(place)
+    subject = _of_config(dict(model.config), place, model.name)
+    doubt = model.disagreement(parameter_count(subject.transformer))
+    return replace(subject, notes=(model.source, *model.warnings, *((doubt,) if doubt else ())))
+
+
+def _of_config(config: Mapping[str, object], place: str, name: str) -> TransformerSubject:
     from advisor.describe.huggingface import transformer_from_config
 
-    path = Path(place)
-    if not path.exists():
-        raise ExternalError(
-            f"{place}: no such file, and this version does not ask the hub",
-            hint="download config.json yourself and give its path as model.huggingface",
-        )
-    config = read_yaml(path)
-    if not isinstance(config, dict):
-        raise InputError("not a config.json", source=place, accepted="a JSON object with model_type")
     try:
         transformer = transformer_from_config(config)
     except InputError as error:
         raise error.located(source=place) from None
-    family = str(config.get("model_type", "custom"))
-    return TransformerSubject(transformer, path.parent.name or path.stem, family)
+    return TransformerSubject(transformer, name, str(config.get("model_type", "custom")))

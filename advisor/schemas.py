@@ -19,7 +19,11 @@ from advisor.documents import (
     RecommendAnswer,
 )
 from advisor.errors import InputError
+from advisor.fetch.documents import RefreshAnswer
+from advisor.fleet_documents import FleetAnswer
+from advisor.fleet_file import FleetFile
 from advisor.network import NetworkTable
+from advisor.price_documents import PricesAnswer
 from advisor.prices import PriceRecord
 from advisor.profile import Profile
 from advisor.workload import Workload
@@ -37,6 +41,10 @@ SCHEMAS: Mapping[str, type[BaseModel]] = {
     "calibration": Profile,
     "calibrations": CalibrationsAnswer,
     "check": CheckAnswer,
+    "prices": PricesAnswer,
+    "refresh": RefreshAnswer,
+    "fleet": FleetAnswer,
+    "fleet-file": FleetFile,
 }
 
 

@@ -172,6 +172,11 @@ class Advisor:
         """All devices, CPUs included; those that only a calibration knows are the last."""
         return (*self._catalog, *self._corrected.unlisted)
 
+    @property
+    def today(self) -> datetime.date:
+        """The day on which ages of prices and ends of quotes are counted."""
+        return self._today
+
     @cached_property
     def _catalog(self) -> tuple[Device, ...]:
         return load_devices(self._folders)
@@ -511,7 +516,7 @@ class Advisor:
         Raises:
             InputError: the model has no table of its own: it is a transformer by its dimensions, or no network.
         """
-        return operator_table(workload, self._root, self.constants.learners, self._code)
+        return operator_table(workload, self._root, self.constants.learners, self._code, self._hub)
 
     def accuracy(self, by: Axis | None = None, *, worst: int = 1) -> AccuracyAnswer:
         """Compare every published figure of the catalog with the prediction for exactly that run.
@@ -640,10 +645,12 @@ class Advisor:
         A model in a file is read each time: the file may have changed.
         """
         if workload.model.table is not None or workload.model.huggingface is not None:
-            return subject_of(workload, self._root, self.constants.learners, self._code)
+            return subject_of(workload, self._root, self.constants.learners, self._code, self._hub)
         key = f"{workload.name} {workload.model.model_dump_json()}"
         if key not in self._subjects:
-            self._subjects[key] = subject_of(workload, self._root, self.constants.learners, self._code)
+            self._subjects[key] = subject_of(
+                workload, self._root, self.constants.learners, self._code, self._hub
+            )
         return self._subjects[key]
 
     def _search(

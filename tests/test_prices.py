@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import datetime
+import statistics
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from advisor.catalog import shipped_devices
 from advisor.errors import InputError
-from advisor.price_book import PriceBook, load_prices, shipped_records
+from advisor.price_book import PriceBook, load_policy, load_prices, shipped_records
 from advisor.prices import PriceRecord, parse_prices
 
 HEAD = "gpu_id,kind,provider,region,gpus_per_instance,price_usd,date,source,note\n"
@@ -26,7 +29,7 @@ def test_shipped_prices_name_devices_of_the_catalog_and_are_dated() -> None:
     for each in records:
         assert each.gpu_id in ids
         assert each.source
-        assert 2021 <= each.year <= 2026
+        assert 2021 <= each.earliest_day.year <= 2026
         if each.kind.startswith("cloud"):
             assert each.provider
             assert 0.01 < each.price_usd < 30
@@ -128,3 +131,66 @@ def test_a_wrong_table_says_where(text: str, field: str | None, line: int) -> No
     with pytest.raises(InputError) as caught:
         parse_prices(text, "mine.csv", {"rtx-3090", "rtx-4090"})
     assert (caught.value.source, caught.value.field, caught.value.line) == ("mine.csv", field, line)
+
+
+TODAY = datetime.date(2026, 11, 23)
+
+
+def test_a_valid_quote_counts_before_public_prices_from_its_number_on() -> None:
+    public = record("street_new", 1600, "2026-11-01")
+    one = record("quote", 1700, "2026-11-10", provider="A", valid_until=datetime.date(2026, 12, 31))
+    eight = record("quote", 1500, "2026-11-10", provider="A", minimum_count=8, lead_time_days=21)
+    ended = record("quote", 100, "2026-01-10", provider="B", valid_until=datetime.date(2026, 11, 22))
+    book = PriceBook([public, one, eight, ended], today=TODAY)
+    assert book.buy_price("rtx-4090") == one
+    assert book.buy_price("rtx-4090", 7) == one
+    assert book.buy_price("rtx-4090", 8) == eight
+    assert [(tier.minimum_count, tier.price_usd) for tier in book.purchase_tiers("rtx-4090")] == [
+        (1, 1700),
+        (8, 1500),
+    ]
+    # The day after the last day of A's quote the public price counts again for fewer than eight.
+    later = PriceBook([public, one, eight, ended], today=datetime.date(2027, 1, 1))
+    assert later.buy_price("rtx-4090", 7) == public
+    assert later.buy_price("rtx-4090", 8) == eight
+    assert ended in book.records("rtx-4090")
+
+
+def test_a_quote_to_rent_counts_before_the_median() -> None:
+    offer = record("cloud_on_demand", 0.4, "2026-11-01", provider="a")
+    quote = record("quote_rent", 0.5, "2026-11-01", provider="b", gpus_per_instance=4)
+    book = PriceBook([offer, quote], today=TODAY)
+    one, four = book.rent_price("rtx-4090"), book.rent_price("rtx-4090", 4)
+    assert one is not None
+    assert four is not None
+    assert (one.kind, one.price_usd, one.gpus_per_instance) == ("quote_rent", 0.5, 4)
+    assert (four.kind, four.gpus_per_instance) == ("quote_rent", 1)
+    assert book.rent_spread(one) == 1.0
+
+
+def test_age_counts_from_the_earliest_day_that_a_date_can_mean() -> None:
+    for date, days in (("2026-11-23", 0), ("2026-11", 22), ("2026", 326), ("2025-2026", 326), ("2025", 691)):
+        assert record("used", 1, date).age_days(TODAY) == days
+    book = PriceBook([], today=TODAY)
+    assert not book.is_old(record("used", 1, "2025-11-23"))
+    assert book.is_old(record("used", 1, "2025-11-22"))
+
+
+def test_what_a_bare_spread_is_taken_to_be_is_that_of_the_shipped_offers() -> None:
+    by_gpu: dict[str, dict[str | None, float]] = {}
+    for each in shipped_records():
+        if each.kind == "cloud_on_demand":
+            offers = by_gpu.setdefault(each.gpu_id, {})
+            offers[each.provider] = min(each.price_usd, offers.get(each.provider, each.price_usd))
+    spreads = []
+    for offers in by_gpu.values():
+        if len(offers) >= 5:
+            low, high = np.quantile(list(offers.values()), (0.1, 0.9))
+            spreads.append(float(np.sqrt(high / low)))
+    assert load_policy().rent_spread == pytest.approx(statistics.median(spreads), rel=0.1)
+
+
+def test_prices_of_twelve_clouds_and_more_are_shipped() -> None:
+    clouds = {each.provider for each in shipped_records() if each.rented}
+    assert len(clouds) >= 12
+    assert {"aws", "azure", "gcp", "oci", "lambda", "runpod", "vast"} <= clouds

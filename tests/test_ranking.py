@@ -21,6 +21,7 @@ from advisor.documents import RecommendAnswer
 from advisor.economics import Prices
 from advisor.efficiency import load_constants
 from advisor.hardware import Device
+from advisor.places import load_places
 from advisor.problem import problem_of, teams
 from advisor.ranking import (
     EXPLANATIONS,
@@ -36,6 +37,7 @@ from advisor.ranking import (
     relaxations,
     score,
 )
+from advisor.terms import terms_of
 from advisor.workload import Constraints, Workload
 from advisor.yaml_io import data_root
 
@@ -60,12 +62,13 @@ def contenders(
     problem = problem_of(
         job, TransformerSubject(named.transformer, named.name, named.family, named.sequence_length)
     )
+    terms = terms_of(job.economics, load_places(data_root()))
     by_id = dict(zip([device.id for device in devices], prices, strict=True))
     found = []
     for team in teams(problem, devices, constants):
         tags = {device.id: by_id[device.id] for device in team.devices}
         for count in counts:
-            found += candidates(problem, team, count, team.search.best(count), tags, constants)
+            found += candidates(problem, team, count, team.search.best(count), tags, terms, constants)
     return found
 
 
@@ -175,7 +178,7 @@ def test_picks_stay_within_the_budget_and_the_ways() -> None:
     def labels(**fields: Any) -> dict[str, str]:
         constraints = Constraints(**fields)
         rows = rank(found, "balanced", constraints, whole_job=True, time_factor=lambda _: 1.0)
-        return {label: row.candidate.device.id for label, row in picks(rows, constraints)}
+        return {label: row.candidate.device.id for label, row in picks(rows, constraints, "balanced")}
 
     everything = labels()
     assert everything["cheapest to buy"] == "rtx-3090"
@@ -184,6 +187,17 @@ def test_picks_stay_within_the_budget_and_the_ways() -> None:
     assert "best to rent" not in labels(acquire=("buy",))
     assert set(labels(acquire=("rent",))) == {"best to rent", "fastest"}
     assert labels(acquire=("buy",), budget_usd=1000)["best to buy"] == "rtx-3090"
+
+
+def test_the_first_of_the_ranking_is_the_best_of_its_own_way() -> None:
+    devices = [CATALOG[name] for name in ("rtx-4090", "l4", "rtx-3090")]
+    for rents in ((0.01, 0.6, 0.9), (9.0, 9.0, 9.0), (9.0, 0.02, None)):
+        prices = [Prices(card, rent) for card, rent in zip((1600.0, 2500.0, 800.0), rents, strict=True)]
+        rows = rank(
+            contenders(devices, prices), "cost", Constraints(), whole_job=True, time_factor=lambda _: 1.0
+        )
+        best = dict(picks(rows, Constraints(), "cost"))
+        assert best[f"best to {rows[0].way}"] is rows[0]
 
 
 # Exclusions

@@ -178,7 +178,7 @@ ANSWERS = {
                               message="raise the budget"),),
     ),
     "steps": recommend(recommendations=(recommendation(1, total_time_h=None, cost=CostDocument(
-        **(dict.fromkeys(CostDocument.model_fields) | {"over_time": ()}))),)),
+        **(dict.fromkeys(CostDocument.model_fields) | {"over_time": (), "flips": ()}))),)),
     "estimate": estimates(),
     "compare": compare(),
     "gpus": GpuAnswer(gpus=(gpu(), gpu(id="mine", overrides=True, tensor_tflops={}))),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
 from typing import Literal
 
 from advisor.compatibility_tables import (
@@ -25,10 +26,11 @@ Reach = Literal["code", "translated", "stand-in", "unknown", "none"]
 _BEST_FIRST: tuple[Reach, ...] = ("code", "unknown", "translated", "stand-in", "none")
 
 
+@cache
 def capability(text: str) -> tuple[int, int]:
     """Return a compute capability for comparison: ``10.0`` is above ``9.0``."""
-    major, minor = text.split(".")
-    return int(major), int(minor)
+    major, minor, _ = version_key(text)
+    return major, minor
 
 
 def runs_code(built_for: str, on: str, rule: CodeRule) -> bool:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from advisor.compatibility.note import CompatibilityNote, in_order
 from advisor.compatibility.reach import History, Offer, capability, target_of
 from advisor.compatibility_tables import (
+    Backend,
     Build,
     CompatibilityTables,
     DriverBranch,
@@ -21,7 +22,9 @@ from advisor.host_facts import HostFacts
 from advisor.units import plain
 from advisor.workload import Software
 
-_BACKEND_NAMES = {"cuda": "CUDA", "rocm": "ROCm", "mps": "macOS", "xpu": "Intel XPU", "hpu": "Gaudi"}
+_BACKEND_NAMES: Mapping[Backend, str] = {
+    "cuda": "CUDA", "rocm": "ROCm", "mps": "macOS", "xpu": "Intel XPU", "hpu": "Gaudi", "jetson": "Jetson",
+}  # fmt: skip
 
 
 def software_notes(
@@ -55,8 +58,9 @@ def software_notes(
         )
     else:
         history = History(device, framework, tables)
-        notes.insert(0, _verdict(device, history, wanted.version))
-        if framework.remark is not None:
+        verdict = _verdict(device, history, wanted.version)
+        notes.insert(0, verdict)
+        if framework.remark is not None and verdict.level != "blocked":
             notes.append(CompatibilityNote.of("software", "caution", framework.remark.text, framework.remark))
         notes += _drivers(device, history, wanted.version, tables)
     system = host.operating_system if host is not None else None
@@ -88,7 +92,7 @@ def _subject(device: Device) -> str:
 
 def _label(build: Build) -> str:
     """Return what a build is for: ``CUDA 12.6``."""
-    return " ".join(filter(None, (_BACKEND_NAMES.get(build.backend, build.backend), build.toolkit)))
+    return " ".join(filter(None, (_BACKEND_NAMES[build.backend], build.toolkit)))
 
 
 def _command(offer: Offer, framework: Framework) -> str:
@@ -110,11 +114,9 @@ def _where(offer: Offer, framework: Framework) -> str:
     """Return release and build: ``2.14 with the build for CUDA 12.6``."""
     if offer.build.default:
         return f"{offer.release.version} ({_command(offer, framework)})"
-    return (
-        f"{offer.release.version} with the build for {_label(offer.build)} ({_command(offer, framework)})"
-        if offer.build.index or offer.build.install
-        else f"{offer.release.version} with the build for {_label(offer.build)}"
-    )
+    where = f"{offer.release.version} with the build for {_label(offer.build)}"
+    fetched = offer.build.index or offer.build.install
+    return f"{where} ({_command(offer, framework)})" if fetched else where
 
 
 def _verdict(device: Device, history: History, version: str | None) -> CompatibilityNote:
@@ -127,12 +129,15 @@ def _verdict(device: Device, history: History, version: str | None) -> Compatibi
     if offer is None:
         oldest = history.offers[-1].release
         text = (
-            f"{subject}: what {framework.name} {version} has code for is not known here; "
-            f"the oldest known release is {oldest.version} of {oldest.date}"
+            f"{subject}: no build of {framework.name} {version} for {_BACKEND_NAMES[history.backend]} is known here; "
+            f"the oldest known release with one is {oldest.version} of {oldest.date}"
         )
         return CompatibilityNote.of("software", "caution", text, oldest)
     level, words = _judged(history, offer, version)
     note = CompatibilityNote.of("software", level, f"{subject}: {words}", offer.build)
+    if offer.reach == "unknown" and history.surrounded(offer):
+        source = f"the releases before and after {offer.release.version} that are known"
+        note = note.model_copy(update={"source": source, "unverified": True})
     return note if _listed(offer, version) else _assumed(note, framework, offer, version)
 
 
@@ -160,7 +165,7 @@ def _elsewhere(subject: str, history: History) -> CompatibilityNote:
     if history.machine == "arm":
         text = f"{subject}: which builds of {framework.name} run beside its ARM processor is not known here"
         return CompatibilityNote.of("software", "caution", text, history.targets.arm)
-    text = f"{subject}: no build of {framework.name} for it is known here; take an NVIDIA GPU for {framework.name}"
+    text = f"{subject}: no build of {framework.name} for it is known here; take a card of NVIDIA for {framework.name}"
     return CompatibilityNote.of("software", "blocked", text, framework.releases[0])
 
 
@@ -170,7 +175,7 @@ def _judged(history: History, offer: Offer, version: str | None) -> tuple[Level,
     reach = "code" if offer.reach == "unknown" and history.surrounded(offer) else offer.reach
     if reach == "code":
         if build.default or not offer.has_default:
-            return "works", f"{name} has code for it in {_means(offer, framework)}"
+            return "works", f"{name} has code for it: {_means(offer, framework)}"
         return (
             "caution",
             f"{name} has code for it only in the build for {_label(build)}: {_command(offer, framework)}",
@@ -210,7 +215,7 @@ def _without_code(history: History, offer: Offer, version: str | None) -> tuple[
     if offer.release.number > able[0].release.number:
         words = f"the last {framework.name} with code for it is {_where(able[0], framework)}"
         if by_default and by_default[0] is not able[0]:
-            words += f"; {_plain_install(by_default[0], framework)} brings it up to {by_default[0].release.version}"
+            words += f"; without an index the last is {_where(by_default[0], framework)}"
         if version is None:
             return "caution", words
         return "blocked", f"{name} has no code for it; {words}"
@@ -220,10 +225,6 @@ def _without_code(history: History, offer: Offer, version: str | None) -> tuple[
     if ready and ready[-1] is not newer[-1]:
         words += f", or {_where(ready[-1], framework)}"
     return "blocked", words
-
-
-def _plain_install(offer: Offer, framework: Framework) -> str:
-    return f"`{offer.build.install or framework.install}`"
 
 
 def _drivers(

@@ -186,6 +186,8 @@ class TransformerSubject(_Network):
     name: str
     family: str
     usual_length: int | None = None
+    notes: tuple[str, ...] = ()
+    """Where its dimensions are from, and what is doubtful about them."""
 
     evidence_kind: Literal["transformer", "network"] = "transformer"
     unit = "sequence"
@@ -307,8 +309,9 @@ class TransformerSubject(_Network):
         """Return what is assumed of states, adapters, head, loss and trainer."""
         model = self.transformer
         if workload.effective_task == "inference":
-            return ["a serving engine that replays recorded kernel graphs (vLLM, TensorRT-LLM, llama.cpp)"]
-        found = _of_training(workload)
+            engine = "a serving engine that replays recorded kernel graphs (vLLM, TensorRT-LLM, llama.cpp)"
+            return [*self.notes, engine]
+        found = [*self.notes, *_of_training(workload)]
         if workload.method != "full":
             base = "nf4" if workload.method == "qlora" else "16-bit"
             targets = ", ".join(workload.lora.targets)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -9,6 +10,27 @@ from advisor.errors import InputError
 
 MOST = 10
 """So many faults are spelled out."""
+
+
+@contextmanager
+def about(field: str) -> Iterator[None]:
+    """Give errors the field that they are about."""
+    try:
+        yield
+    except InputError as error:
+        raise _with_field(error, field) from None
+
+
+def _with_field(error: InputError, field: str | None) -> InputError:
+    """Return an error with another field, and without a place."""
+    return InputError(
+        error.message,
+        field=field,
+        value=error.value,
+        accepted=error.accepted,
+        candidates=error.candidates,
+        hint=error.hint,
+    )
 
 
 class Faults:
@@ -19,21 +41,16 @@ class Faults:
     """
 
     def __init__(self, source: str) -> None:
-        self._source = source
+        self.source = source
         self._found: dict[str, list[str]] = {}
         self._first: tuple[str, InputError] | None = None
         self.count = 0
 
     def add(self, where: str, error: InputError) -> None:
-        """Keep what is wrong at ``where`` ("line 4"); the same fault of many rows is said once."""
-        bare = InputError(
-            error.message,
-            field=error.field,
-            value=error.value,
-            accepted=error.accepted,
-            candidates=error.candidates,
-            hint=error.hint,
-        )
+        """Keep what is wrong at ``where`` ("line 4"); the same fault of several rows is said once."""
+        if error.line is not None:
+            where = f"{where}, line {error.line}"
+        bare = _with_field(error, error.field)
         self._found.setdefault(str(bare), []).append(where)
         self._first = self._first or (where, bare)
         self.count += 1
@@ -56,13 +73,20 @@ class Faults:
             return
         if self.count == 1:
             where, error = self._first
-            raise error.located(source=f"{self._source}, {where}")
-        lines = [f"{self.count} rows cannot be read; nothing was taken over"]
-        for text, places in list(self._found.items())[:MOST]:
+            raise error.located(source=f"{self.source}, {where}")
+        lines = [f"{self.count} quotes cannot be read, so none was taken over"]
+        by_place = sorted(self._found.items(), key=lambda item: _number(item[1][0]))
+        for text, places in by_place[:MOST]:
             first, *rest = text.splitlines()
             more = f" and {len(places) - 3} more" if len(places) > 3 else ""
             lines.append(f"  {', '.join(places[:3])}{more}: {first}")
             lines.extend(f"  {line}" for line in rest)
         if len(self._found) > MOST:
             lines.append(f"  and {len(self._found) - MOST} more faults")
-        raise InputError("\n".join(lines), source=self._source)
+        raise InputError("\n".join(lines), source=self.source)
+
+
+def _number(where: str) -> int:
+    """Return the number in "line 4"."""
+    match = re.search(r"\d+", where)
+    return int(match.group()) if match else 0

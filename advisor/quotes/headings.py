@@ -11,6 +11,8 @@ from advisor.quotes.words import FIELDS, ColumnName, QuoteWords, Tax, clean, fol
 
 KINDS_OF_PRICE: tuple[ColumnName, ...] = ("unit_price", "hour_price", "gpu_hour_price")
 _PRICES: tuple[ColumnName, ...] = (*KINDS_OF_PRICE, "total_price")
+_OF_WEIGHT: tuple[ColumnName, ...] = (*_PRICES, "gpu", "quantity", "currency", "per", "valid_until")
+"""Of these two columns that are as good as each other are refused; of others the first is read."""
 _CHOSEN = -1
 """Rank of a column that the user named."""
 
@@ -73,17 +75,11 @@ class Headings:
             InputError: a column that the user named is not there, two are as good as each other, or there are
                 prices of two kinds.
         """
-        for field, name in self._chosen.items():
-            if field not in columns:
-                raise InputError(
-                    f"no such column for {field}",
-                    value=name,
-                    accepted=", ".join(cell for cell in cells if cell),
-                    candidates=nearest(name, [cell for cell in cells if cell]),
-                )
+        self.check_chosen(cells)
         for column in self._all(cells):
             taken = columns[column.field]
-            if column.index != taken.index and column.rank == taken.rank:
+            alike = column.index != taken.index and column.rank == taken.rank
+            if alike and column.field in _OF_WEIGHT:
                 raise InputError(
                     f"two columns can be that of {taken.field}",
                     value=f"{taken.heading}, {column.heading}",
@@ -96,6 +92,22 @@ class Headings:
                 value=", ".join(column.heading for column in prices),
                 hint=f'--column {prices[0].field}="{prices[0].heading}" reads one of them',
             )
+
+    def check_chosen(self, cells: Sequence[str]) -> None:
+        """Refuse a heading without a column that the user named.
+
+        Raises:
+            InputError: with those that there are.
+        """
+        there = [cell for cell in cells if cell]
+        for field, name in self._chosen.items():
+            if not any(name.casefold() == cell.casefold() for cell in there):
+                raise InputError(
+                    f"no such column for {field}",
+                    value=name,
+                    accepted=", ".join(there) or None,
+                    candidates=nearest(name, there),
+                )
 
     def known(self, cells: Sequence[str]) -> int:
         """Return how many columns of a row are known."""

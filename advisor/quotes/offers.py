@@ -11,13 +11,14 @@ from dataclasses import dataclass, field
 from advisor.errors import InputError
 from advisor.prices import PriceRecord
 from advisor.quotes.amounts import DecimalMark
+from advisor.quotes.faults import about
 from advisor.quotes.products import Accessory, Product, Products
 from advisor.quotes.times import DateOrder
 from advisor.quotes.words import Per, Tax
 from advisor.yaml_io import validate
 
 _TAX: Mapping[Tax, str] = {"net": "without VAT", "gross": "with VAT"}
-_HOURS_HINT = "a price of a month, divided by its hours (730), is one of an hour"
+HOURS_OF_A_MONTH = "a price of a month, divided by its hours (730), is one of an hour"
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ class Assumptions:
         if currency not in self.rates:
             raise InputError(
                 f"no rate of {currency} is given",
-                hint=f"--rate {currency}=1.08 says how many US dollars one is",
+                hint=f"--rate {currency}=RATE, with the US dollars for one {currency}",
             )
         return self.rates[currency]
 
@@ -92,9 +93,7 @@ class Quote:
     """A price record, and what it was read from."""
 
     record: PriceRecord
-    where: str
-    text: str
-    """What the vendor calls the product."""
+    offer: Offer
     rate: float | None
     """US dollars for one unit of its currency; None for US dollars."""
     by_name: bool
@@ -113,16 +112,19 @@ def quote_of(offer: Offer, products: Products, assumed: Assumptions, source: str
     Raises:
         InputError: the product means no GPU or several, or its price cannot be told.
     """
-    product = products.find(offer.product)
+    with about("gpu"):
+        product = products.find(offer.product)
     if isinstance(product, Accessory):
         return product
     gpus = _gpus(offer, product)
     rate = assumed.rate(offer.currency)
-    usd = offer.price * rate / (gpus if offer.per == "hour" else 1)
+    together = gpus if offer.per == "hour" else 1
+    price = offer.price / together
     notes = [
         offer.note,
         _TAX[offer.tax] if offer.tax else None,
         f"for {offer.least} to {offer.most}" if offer.most else None,
+        f"{offer.price:g} {offer.currency} an hour for {together} GPUs" if together > 1 else None,
         f"1 {offer.currency} = {rate:g} USD as given" if offer.currency != "USD" else None,
         None if offer.date else "dated by its import",
     ]
@@ -133,22 +135,20 @@ def quote_of(offer: Offer, products: Products, assumed: Assumptions, source: str
         "region": offer.region,
         "instance": offer.instance,
         "gpus_per_instance": gpus,
-        "price_usd": round(usd, 6),
+        "price_usd": round(price * rate, 6),
         "date": (offer.date or assumed.today).isoformat(),
         "source": ", ".join(
             part for part in (source, offer.where, f"quote {offer.quote}" if offer.quote else None) if part
         ),
         "note": "; ".join(note for note in notes if note) or None,
-        "minimum_count": offer.least * (gpus if offer.per == "hour" else 1),
+        "minimum_count": offer.least * together,
         "valid_until": offer.valid_until,
         "lead_time_days": offer.lead_time_days,
         "currency": offer.currency,
-        "price_in_currency": offer.price if offer.currency != "USD" else None,
+        "price_in_currency": round(price, 6) if offer.currency != "USD" else None,
     }
     record = validate(PriceRecord, fields, source)
-    return Quote(
-        record, offer.where, offer.product, None if offer.currency == "USD" else rate, product.by_name
-    )
+    return Quote(record, offer, None if offer.currency == "USD" else rate, product.by_name)
 
 
 def _gpus(offer: Offer, product: Product) -> int:

@@ -69,6 +69,8 @@ class Products:
         self._words = product_words
         self._index = NameIndex(device for device in index.devices if device.kind == "gpu")
         self._splits: dict[str, dict[str, set[tuple[str, ...]]]] = {}
+        self._sizeless: set[tuple[str, str]] = set()
+        """Names, with the device, that hold no size of memory."""
         self._found: dict[str, Product | Accessory] = {}
         for device in self._index.devices:
             # What Apple builds is sold in its computers, and M2 is also a slot.
@@ -79,6 +81,7 @@ class Products:
                 key = "".join(split)
                 if key and not key.isdigit():
                     self._splits.setdefault(key, {}).setdefault(device.id, set()).add(split)
+            self._sizeless |= {(key, device.id) for key in self._sizeless_names(device)}
         self._longest = max((len(key) for key in self._splits), default=0)
 
     def find(self, text: str) -> Product | Accessory:
@@ -115,6 +118,12 @@ class Products:
             raise InputError(f"the text says {said}, but {has}", value=text, hint=_WAY_OUT)
         if len(fitting) > 1:
             raise _several(text, [device.id for device in fitting])
+        if not sizes and not any((match.key, fitting[0].id) in self._sizeless for match in matches):
+            raise InputError(
+                f"the text says no memory, and {fitting[0].id} is named with its own",
+                value=text,
+                hint=_WAY_OUT,
+            )
         for match in matches:
             self._check_beside(text, tokens, match, has_size=bool(sizes))
         return Product(
@@ -123,6 +132,13 @@ class Products:
             count=max(gpus_named(text, tokens, match.start, match.end) for match in matches),
             machine=self._machine(text, tokens, matches),
         )
+
+    def _sizeless_names(self, device: Device) -> Iterable[str]:
+        known = device.identifiers
+        for name in (device.id, device.name, *known.aliases, *known.nvml_names):
+            tokens = self._tokens(name)
+            if all(memory_gb(token) is None for token in tokens):
+                yield "".join(tokens)
 
     def _tokens(self, text: str) -> list[str]:
         return name_words(text, self._words.left_out)
@@ -207,17 +223,25 @@ class Products:
             why = f"with {behind!r} behind it, it is another one"
         elif tokens[match.end - 1].isdigit() and behind in self._words.measures:
             why = f"with {behind!r} behind it, it is a measure"
-        elif len(match.key) <= _SHORT_NAME and not has_size and not self._maker_before(text, match.key):
-            why = "so short a name counts behind that of its maker, or with its memory"
+        elif (
+            self._is_short(match)
+            and not (has_size and match.start == 0)
+            and not self._maker_before(text, match)
+        ):
+            why = "so short a name counts behind that of its maker, or first and with its memory"
         if why is not None:
             ids = sorted(match.ids)
             raise InputError(
                 f"not taken for {' or '.join(ids)}: {why}", value=text, candidates=ids, hint=_WAY_OUT
             )
 
-    def _maker_before(self, text: str, key: str) -> bool:
+    def _is_short(self, match: _Match) -> bool:
+        return len(match.key.removesuffix("pcie")) <= _SHORT_NAME
+
+    def _maker_before(self, text: str, match: _Match) -> bool:
         raw = raw_words(text)
-        before = raw[raw.index(key) - 1] if key in raw[1:] else ""
+        name = match.key.removesuffix("pcie")
+        before = raw[raw.index(name, 1) - 1] if name in raw[1:] else ""
         return bool(before) and (is_noise(before) or before in self._words.makers)
 
     def _accessory(self, text: str, first_word: str) -> Accessory | None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from advisor.errors import InputError
 from advisor.quotes.amounts import DecimalMark, Number, number
-from advisor.quotes.words import QuoteWords, fold
+from advisor.quotes.words import QuoteWords, fold, plain_letters
 
 _NUMBER = re.compile(r"\d(?:[\d.,'\u2019 ]*\d)?")
 _MOST = 1_000_000
@@ -25,7 +25,11 @@ class Range:
 
 def numbers(text: str, words: QuoteWords) -> list[Number | None]:
     """Return the numbers of a cell such as ``8``, ``1-4`` or ``ab 1.000``."""
-    return [number(match.group()) for part in words.span.split(text) if (match := _NUMBER.search(part))]
+    return [
+        number(match.group())
+        for part in words.span.split(plain_letters(text))
+        if (match := _NUMBER.search(part))
+    ]
 
 
 def quantity(text: str, words: QuoteWords, mark: DecimalMark | None) -> Range:

@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from advisor.errors import InputError, shorten
+from advisor.errors import InputError
 from advisor.quotes.headings import Columns, Headings
 from advisor.quotes.words import ColumnName, clean
 
@@ -47,6 +47,8 @@ class _Layout:
     rows: Sequence[tuple[int, Sequence[str]]]
     place: int
     columns: Columns
+    fault: InputError | None
+    """What is wrong behind these rows."""
 
 
 def read_table(text: str, source: str, headings: Headings) -> Table:
@@ -70,23 +72,27 @@ def read_table(text: str, source: str, headings: Headings) -> Table:
         named = first[4:5]
         separators, text, above = ((named,) if named in _SEPARATORS else separators), below, 1
     layouts: list[_Layout] = []
-    broken: list[InputError] = []
+    faults: list[InputError] = []
     nearly: Sequence[str] = ()
     for separator in separators:
+        rows: list[tuple[int, Sequence[str]]] = []
+        fault: InputError | None = None
         try:
-            rows = list(_rows(text, separator, source, above))
+            rows.extend(_rows(text, separator, source, above))
         except InputError as error:
-            broken.append(error)
-            continue
+            fault = error
+            faults.append(error)
         for place, (_, cells) in enumerate(rows[:_HEADING_WITHIN]):
             columns = headings.find(cells)
             if columns is not None:
-                layouts.append(_Layout(separator, rows, place, columns))
+                layouts.append(_Layout(separator, rows, place, columns, fault))
                 break
             nearly = max(nearly, cells, key=headings.known)
     if not layouts:
-        raise broken[0] if broken and not headings.known(nearly) else _no_heading(source, nearly)
+        raise faults[0] if faults and not headings.known(nearly) else _no_heading(source, nearly, headings)
     layout = max(layouts, key=lambda each: len(each.columns))
+    if layout.fault is not None:
+        raise layout.fault
     line, heading = layout.rows[layout.place]
     try:
         headings.check(heading, layout.columns)
@@ -115,11 +121,15 @@ def _rows(text: str, separator: str, source: str, above: int) -> Iterator[tuple[
         raise InputError(f"not valid CSV: {error}", source=source, line=line) from None
 
 
-def _no_heading(source: str, nearly: Sequence[str]) -> InputError:
+def _no_heading(source: str, nearly: Sequence[str], headings: Headings) -> InputError:
+    try:
+        headings.check_chosen(nearly)
+    except InputError as error:
+        return error.located(source=source)
     return InputError(
         "no row heads both a column of GPUs and one of prices",
         source=source,
-        value=", ".join(shorten(cell, 30) for cell in nearly if cell) or None,
+        value=", ".join(cell for cell in nearly if cell) or None,
         accepted="a heading such as vendor, gpu, quantity, unit_price, currency, valid_until",
         hint='name the columns of the file: --column gpu="Part" --column unit_price="Rate"',
     )

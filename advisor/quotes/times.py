@@ -10,7 +10,7 @@ from typing import Literal
 
 from advisor.errors import InputError
 from advisor.quotes.amounts import number
-from advisor.quotes.words import QuoteWords, fold
+from advisor.quotes.words import QuoteWords, fold, plain_letters
 
 DateOrder = Literal["dmy", "mdy"]
 
@@ -123,7 +123,7 @@ def lead_time_days(text: str, unit_days: float, words: QuoteWords) -> int | None
     match = _LEAD_TIME.fullmatch(text)
     before, span, unit = (match.group(1), match.group(2), fold(match.group(3))) if match else ("?", "", "")
     days = words.lead_time.days_of.get(unit) if unit else unit_days
-    times = [number(part) for part in words.span.split(span)]
+    times = [number(part) for part in words.span.split(plain_letters(span))]
     longest = max((each.point or each.comma or 0.0 for each in times if each is not None), default=None)
     about = fold(before) in ("", *words.lead_time.about) and "-" not in before
     if days is None or longest is None or None in times or not about:

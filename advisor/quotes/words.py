@@ -41,9 +41,13 @@ def fold(text: str) -> str:
 
     ``Stückpreis (netto)`` becomes ``stuckpreis netto``.
     """
+    return " ".join(re.findall(r"[^\W_]+", plain_letters(text)))
+
+
+def plain_letters(text: str) -> str:
+    """Return ``text`` in small letters without accents."""
     apart = unicodedata.normalize("NFKD", text.casefold())
-    letters = "".join(letter for letter in apart if not unicodedata.combining(letter))
-    return " ".join(re.findall(r"[^\W_]+", letters))
+    return "".join(letter for letter in apart if not unicodedata.combining(letter))
 
 
 def _folded(value: object) -> object:
@@ -124,9 +128,9 @@ class QuoteWords(Model):
 
     @cached_property
     def span(self) -> re.Pattern[str]:
-        """What stands between the two numbers of a range."""
+        """What stands between the two numbers of a range, in plain letters."""
         names = "|".join(re.escape(name) for name in self.to)
-        return re.compile(rf"\s*(?:[-/\u2013\u2014\u2026]|\.\.+|\b(?:{names})\b)\s*", re.IGNORECASE)
+        return re.compile(rf"\s*(?:[-/\u2013\u2014\u2026]|\.\.+|\b(?:{names})\b)\s*")
 
     @cached_property
     def month_of(self) -> Mapping[str, int]:

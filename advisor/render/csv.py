@@ -9,6 +9,9 @@ from typing import Any
 
 from advisor.accuracy_documents import AccuracyAnswer
 from advisor.documents import CompareAnswer, EstimateAnswer, GpuAnswer, ModelAnswer, RecommendAnswer
+from advisor.fetch.documents import RefreshAnswer
+from advisor.fleet_documents import FleetAnswer
+from advisor.price_documents import PricesAnswer
 from advisor.quantity import Model
 from advisor.units import plain
 
@@ -47,6 +50,16 @@ def _rows(answer: Model) -> list[dict[str, Any]]:
         return [row.model_dump(by_alias=True) for row in answer.models]
     if isinstance(answer, AccuracyAnswer):
         return [row.model_dump(by_alias=True) for row in answer.rows]
+    if isinstance(answer, PricesAnswer):
+        return [
+            {"gpu": gpu.gpu, "name": gpu.name} | row.model_dump()
+            for gpu in answer.gpus
+            for row in gpu.prices or [price for price in (gpu.buy, gpu.rent, gpu.spot) if price is not None]
+        ]
+    if isinstance(answer, RefreshAnswer):
+        return [row.model_dump() for row in answer.sources]
+    if isinstance(answer, FleetAnswer):
+        return [row.model_dump() for row in answer.assignments]
     raise TypeError(f"no rows in {type(answer).__name__}")
 
 

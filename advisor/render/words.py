@@ -313,28 +313,74 @@ def cost_lines(document: CostDocument, count: int) -> list[tuple[str, str]]:
     each = f" for {count} GPUs" if count > 1 else ""
     rows: list[tuple[str, str]] = []
     if document.total_usd is not None and document.total_by is not None:
-        rows.append(("total", f"{format_money(document.total_usd)}, by {_WAYS[document.total_by]}"))
-    rows.append(("purchase", _with_source(document.purchase_usd, each, document.purchase_price)))
+        interval = document.total_interval_usd
+        between = f" ({format_money(interval.low)} to {format_money(interval.high)})" if interval else ""
+        rows.append(("total", f"{format_money(document.total_usd)}{between}, by {_WAYS[document.total_by]}"))
+    purchase = _with_source(document.purchase_usd, each, document.purchase_price)
+    rows.append(("purchase", purchase + _beyond(document, "buy", document.purchase_usd)))
+    if document.host_usd is not None:
+        rows.append(("machines", f"{format_money(document.host_usd)} of that: {plain(document.host or '')}"))
+    if document.residual_usd:
+        rows.append(("residual", f"{format_money(document.residual_usd)} of it at the end of the horizon"))
     if document.owned_usd is not None:
-        power = (
-            f", of which {format_money(document.power_usd)} electricity"
-            if document.power_usd is not None
-            else ""
-        )
-        rows.append(("owning", f"{format_money(document.owned_usd)} for this job{power}"))
+        rows.append(("owning", f"{format_money(document.owned_usd)} for this job{_electricity(document)}"))
     elif document.power_usd is not None:
         rows.append(("electricity", format_money(document.power_usd)))
     rent = _with_source(document.rent_usd_per_gpu_h, " per GPU and hour", document.rent_price)
     if document.rent_usd is not None:
         rent = f"{format_money(document.rent_usd)} for this job; {rent}"
-    rows.append(("rent", rent))
+    rows.append(("rent", rent + _beyond(document, "rent", document.rent_usd)))
+    if document.spot_usd is not None:
+        rows.append(("spot", _with_source(document.spot_usd, " for this job", document.spot_price)))
+    rows.extend(_rates(document))
     if document.break_even_h is not None:
+        interval = document.break_even
+        between = f" ({interval.low:,.0f} to {interval.high:,.0f})" if interval else ""
         rows.append(
-            ("break-even", f"owning is cheaper than renting after {hours_of_use(document.break_even_h)}")
+            (
+                "break-even",
+                f"owning is cheaper than renting after {hours_of_use(document.break_even_h)}{between}",
+            )
         )
+    rows.extend(
+        ("it turns at" if place == 0 else "", flip.message) for place, flip in enumerate(document.flips)
+    )
+    if document.carbon_kg is not None:
+        grams = document.carbon_kg
+        rows.append(("carbon", f"{grams.value:,.3g} kg CO2e ({grams.low:,.3g}-{grams.high:,.3g})"))
     if document.prices_as_of is not None:
-        rows.append(("prices as of", plain(document.prices_as_of)))
+        rows.append(("prices as of", f"{plain(document.prices_as_of)} (the oldest that counts)"))
     return rows
+
+
+def _beyond(document: CostDocument, way: str, usd: float | None) -> str:
+    """Return that a way is over the budget, where it is."""
+    over = document.within_budget is not None and way not in document.within_budget and usd is not None
+    return "; over the budget" if over else ""
+
+
+def _electricity(document: CostDocument) -> str:
+    if document.power_usd is None:
+        return ""
+    idle = f" and {format_money(document.idle_power_usd)} for idle hours" if document.idle_power_usd else ""
+    return f", of which {format_money(document.power_usd)} electricity{idle}"
+
+
+def _rates(document: CostDocument) -> list[tuple[str, str]]:
+    """Return what a million tokens, a thousand samples and a year cost."""
+    if document.usd_per_1m_tokens is not None:
+        unit = f"{format_money(document.usd_per_1m_tokens)} per million tokens"
+    elif document.usd_per_1k_samples is not None:
+        unit = f"{format_money(document.usd_per_1k_samples)} per thousand samples"
+    else:
+        return []
+    rows = [("unit cost", unit)]
+    years = [
+        f"{way} {format_money(usd)}"
+        for way, usd in (("owning", document.owned_usd_per_year), ("renting", document.rent_usd_per_year))
+        if usd is not None
+    ]
+    return [*rows, ("a year", f"{', '.join(years)} at these hours of use")] if years else rows
 
 
 _WAYS = {"buy": "buying (this job's share of the horizon, and electricity)", "rent": "renting"}
