@@ -645,51 +645,34 @@ def _prices(args: argparse.Namespace) -> int:
         raise InputError("the options disagree", source="--source", accepted="prices refresh")
     if verb == "refresh":
         return _refresh_prices(args)
+    from pathlib import Path
+
+    from advisor.price_care import import_quotes, remove_quotes
+
     advisor = _open(args)
     if verb == "show":
         _show_prices(args, advisor.price_list(" ".join(rest) or None))
     elif verb == "import":
-        _show_prices(args, _import_quotes(args, advisor, rest[0]))
+        path = Path(rest[0]).expanduser()
+        _show_prices(args, import_quotes(advisor, path, _quote_files(args), force=args.force))
     else:
-        from advisor.quotes.store import remove_quotes
-        from advisor.user_data import user_data_folder
-
-        path = remove_quotes(rest[0], user_data_folder() / "quotes")
+        path = remove_quotes(rest[0])
         diagnostics.report_notes([f"removed {path}"], color=not args.no_color)
     return ExitCode.ANSWERED
 
 
 def _refresh_prices(args: argparse.Namespace) -> int:
-    from advisor.fetch.http import Http
-    from advisor.fetch.refresh import refresh
-    from advisor.fetch.sources import open_sources
-    from advisor.user_data import user_data_folder
+    from advisor.price_care import refresh_prices
 
-    sources = open_sources(args.source, args.source_url)
-    advisor = _open(args)
     progress = diagnostics.SourceProgress(color=not args.no_color)
-    with Http() as http:
-        try:
-            answer = refresh(
-                sources, advisor.devices, user_data_folder(), http, advisor.today, progress, force=args.force
-            )
-        finally:
-            progress.ended()
+    try:
+        answer = refresh_prices(
+            _open(args), progress, chosen=args.source, mirrors=args.source_url, force=args.force
+        )
+    finally:
+        progress.ended()
     _show_prices(args, answer)
     return ExitCode.OUTSIDE_FAILED if answer.all_failed else ExitCode.ANSWERED
-
-
-def _import_quotes(args: argparse.Namespace, advisor: Advisor, name: str) -> Model:
-    from pathlib import Path
-
-    from advisor.quotes.store import import_quotes
-    from advisor.user_data import user_data_folder
-
-    how = _quote_files(args)
-    return import_quotes(
-        Path(name).expanduser(), advisor.names, folder=user_data_folder() / "quotes", rates=how.rates,
-        columns=how.columns, decimal=how.decimal, date_order=how.date_order, today=advisor.today, force=args.force,
-    )  # fmt: skip
 
 
 def _show_prices(args: argparse.Namespace, answer: Model) -> None:

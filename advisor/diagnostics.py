@@ -14,9 +14,9 @@ from advisor.units import plain
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-    from advisor.fetch.documents import SourceDocument
     from advisor.calibrate.nvml import Sample
     from advisor.documents import ErrorAnswer
+    from advisor.fetch.documents import SourceDocument
     from advisor.profile import SuiteResult
 
 PROGRAM = "gpu-advisor"

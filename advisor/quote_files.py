@@ -6,9 +6,14 @@ import datetime
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from advisor.hardware import NameIndex
 from advisor.prices import PriceRecord
+
+if TYPE_CHECKING:
+    from advisor.quotes.amounts import DecimalMark
+    from advisor.quotes.times import DateOrder
 
 Found = tuple[tuple[PriceRecord, ...], tuple[str, ...]]
 """Prices, and what the reader should be told."""
@@ -23,8 +28,8 @@ class QuoteFiles:
     """US dollars for one unit of a currency."""
     columns: Mapping[str, str] = field(default_factory=dict)
     """What a column is called in the files, where nothing known."""
-    decimal: str | None = None
-    date_order: str | None = None
+    decimal: DecimalMark | None = None
+    date_order: DateOrder | None = None
 
     def records(self, names: NameIndex, today: datetime.date) -> Found:
         """Return the quotes in the files.

@@ -56,7 +56,7 @@ Every GPU and processor that the tool knows, with what is known of it.
 | up, down, `j`, `k`, `g`, `G` | move |
 | `s`, `S`, `r` | sort by the next or the previous column, turn the order around; or click on a title |
 | enter | read the specification (in a narrow window it takes the place of the list) |
-| space, f8 | pick for the comparison, or put back; picked ones are marked `+` |
+| space, f9 | pick for the comparison, or put back; picked ones are marked `+` |
 
 Numbers in brackets behind a fact name its source below. `*` behind a name: an entry of your own catalog folder
 replaces the shipped one. "Tensor" is the dense rate of the 16-bit format that training would use.
@@ -66,7 +66,7 @@ replaces the shipped one. "Tensor" is the dense rate of the 16-bit format that t
         Binding("slash", "search", "Search", key_display="/"),
         Binding("ctrl+f", "search", "Search", show=False),
         Binding("space", "pick", "Pick to compare"),
-        Binding("f8", "pick", "Pick to compare", show=False),
+        Binding("f9", "pick", "Pick to compare", show=False),
         Binding("escape", "back", "Back"),
     ]
 
