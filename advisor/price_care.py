@@ -1,4 +1,4 @@
-"""Looks after the user's prices: asks live sources, keeps quotes and removes them. The faces do it through this alone."""
+"""Looks after the user's prices: asks live sources, keeps quotes and removes them. Each face does it through this."""
 
 from __future__ import annotations
 

@@ -225,10 +225,10 @@ class Products:
             why = f"with {behind!r} behind it, it is a measure"
         elif (
             self._is_short(match)
-            and not (has_size and match.start == 0)
+            and not (has_size and (match.start == 0 or any(map(self._is_maker, raw_words(text)))))
             and not self._maker_before(text, match)
         ):
-            why = "so short a name counts behind that of its maker, or first and with its memory"
+            why = "so short a name counts behind that of its maker, or with its memory: first, or beside its maker"
         if why is not None:
             ids = sorted(match.ids)
             raise InputError(
@@ -241,8 +241,10 @@ class Products:
     def _maker_before(self, text: str, match: _Match) -> bool:
         raw = raw_words(text)
         name = match.key.removesuffix("pcie")
-        before = raw[raw.index(name, 1) - 1] if name in raw[1:] else ""
-        return bool(before) and (is_noise(before) or before in self._words.makers)
+        return name in raw[1:] and self._is_maker(raw[raw.index(name, 1) - 1])
+
+    def _is_maker(self, word: str) -> bool:
+        return is_noise(word) or word in self._words.makers
 
     def _accessory(self, text: str, first_word: str) -> Accessory | None:
         """Return what the text is of where that stands before the name: "NVLink bridge for RTX A6000".
