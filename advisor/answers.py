@@ -43,6 +43,7 @@ from advisor.operators import Kind
 from advisor.plan import is_compact
 from advisor.problem import Problem, precision_of, weight_format
 from advisor.quantity import Quantity
+from advisor.suitability import Suitability
 from advisor.units import GIB
 from advisor.workload import Precision
 
@@ -264,6 +265,7 @@ def estimate_document(
     tags: PriceTags,
     constants: Constants,
     *,
+    suitability: Suitability,
     evidence: tuple[EvidenceDocument, ...] = (),
     would_fit: tuple[WhatIfDocument, ...] = (),
 ) -> EstimateDocument:
@@ -282,7 +284,10 @@ def estimate_document(
         "calibration": _calibration(candidate.device, constants),
         "would_fit": would_fit,
         "assumptions": (*problem.assumptions, *_assumptions(problem, candidate, constants)),
-        "warnings": warnings(problem, candidate, memory, tags, constants),
+        "warnings": (
+            *warnings(problem, candidate, memory, tags, constants),
+            *suitability.warnings(candidate.device, candidate.count),
+        ),
     }
     if not candidate.fits:
         nothing = dict.fromkeys(
@@ -312,6 +317,7 @@ def estimate_document(
         if problem.generates or flops == 0 or problem.subject.steps is not None
         else min(1.0, flops * layout.tensor / (candidate.step_s * peak * candidate.count)),
         power_w=candidate.power_w,
+        samples_per_s_per_w=samples_per_s.value / candidate.power_w,
         energy_kwh=None if total is None else total.scaled(candidate.power_w / 1000),
         bottleneck=bottleneck(candidate, rows, streaming),
         breakdown=rows,

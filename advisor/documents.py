@@ -259,6 +259,8 @@ class EstimateDocument(Model):
     power_w: float | None = None
     """Expected average draw of all GPUs."""
     energy_kwh: Quantity | None
+    samples_per_s_per_w: float | None = None
+    """Performance per watt of that draw."""
     bottleneck: str | None
     breakdown: tuple[BreakdownDocument, ...]
     roofline: RooflineDocument | None = None
@@ -374,6 +376,16 @@ class CompareAnswer(Document):
     warnings: tuple[str, ...] = ()
 
 
+class CompatibilityDocument(Model):
+    """A remark on whether a device works with software, or in a machine."""
+
+    topic: str
+    level: Literal["works", "caution", "blocked"]
+    text: str
+    source: str
+    unverified: bool
+
+
 class GpuDocument(Model):
     """One entry of the catalog, as ``gpus --json`` lists it."""
 
@@ -399,6 +411,8 @@ class GpuDocument(Model):
     overrides: bool
     entry: Mapping[str, Any] | None = None
     """The whole catalog entry with the source of each number (``gpus show``)."""
+    compatibility: tuple[CompatibilityDocument, ...] = ()
+    """Where it works, the gravest first (``gpus show``)."""
 
 
 class GpuAnswer(Document):

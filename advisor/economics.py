@@ -53,6 +53,8 @@ class Prices:
     host_power_w_per_gpu: float = 0.0
     """What that machine draws at work."""
     host_idle_w_per_gpu: float = 0.0
+    no_purchase: str | None = None
+    """Why the GPUs cannot be bought for the user's machine, or in the user's country."""
 
 
 NO_PRICES = Prices(purchase_usd=None, rent_usd_per_h=None)

@@ -84,7 +84,6 @@ class ArchitectureConstants(Model):
     """Further multiplicative 80 % spread of times where nothing is published on this generation, else 1."""
     support: Literal["current", "legacy", "partial"]
     """Whether today's training software runs: with current wheels, with older ones only, or with gaps."""
-    support_note: str | None = None
     source: str
 
 

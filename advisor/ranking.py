@@ -93,8 +93,9 @@ def _memory_reason(candidate: Candidate) -> str:
 def ways(candidate: Candidate, constraints: Constraints, *, whole_job: bool) -> dict[str, float]:
     """Return the outlay by way of acquiring that is allowed and known: purchase price, or rent of the job."""
     found = {}
-    if "buy" in constraints.acquire and candidate.costs.purchase is not None:
-        found["buy"] = candidate.costs.purchase
+    purchase = None if candidate.prices.no_purchase is not None else candidate.costs.purchase
+    if "buy" in constraints.acquire and purchase is not None:
+        found["buy"] = purchase
     if "rent" in constraints.acquire and candidate.costs.rent is not None:
         found["rent"] = candidate.costs.rent if whole_job else 0.0
     return found
@@ -103,6 +104,9 @@ def ways(candidate: Candidate, constraints: Constraints, *, whole_job: bool) -> 
 def _refused_for_money(candidate: Candidate, constraints: Constraints, whole_job: bool) -> Refused | None:
     budget = constraints.budget_usd
     outlays = ways(candidate, constraints, whole_job=whole_job)
+    why = candidate.prices.no_purchase
+    if not outlays and why is not None and "buy" in constraints.acquire:
+        return Refused(candidate, "host", why, math.inf)
     if not outlays and (budget is not None or len(constraints.acquire) == 1):
         wanted = " or ".join(constraints.acquire)
         return Refused(candidate, "price", f"no price known to {wanted}", math.inf)
@@ -333,7 +337,7 @@ def relaxations(refusals: Sequence[tuple[Refused, ...]], constraints: Constraint
         nearest = min(refusals, key=_farness, default=())
         return [_relaxation(each, constraints, alone=True) for each in nearest]
     found = []
-    for constraint in ("max_power_w", "deadline_h", "budget_usd", "price"):
+    for constraint in ("max_power_w", "deadline_h", "budget_usd", "price", "host"):
         alone = [refusal for refusal in fitting if [each.constraint for each in refusal] == [constraint]]
         if alone:
             found.append(_relaxation(min(alone, key=_farness)[0], constraints, alone=True))
@@ -359,6 +363,9 @@ def _relaxation(refusal: Refused, constraints: Constraints, *, alone: bool) -> R
         needed = _rounded_up(candidate.required_bytes / GIB)
         current = round(candidate.available_bytes / GIB, 2)
         text = f"nothing fits; {who} comes nearest: {refusal.reason}. Allow more GPUs (constraints.max_count)"
+    elif constraint == "host":
+        current, needed = "the machine that you describe", "another machine, or rent"
+        text = f"{who}: {refusal.reason}; or allow to rent (constraints.acquire)"
     elif constraint == "price":
         current = ", ".join(constraints.acquire)
         needed = "buy, rent" if len(constraints.acquire) == 1 else f"a price of {candidate.device.id}"

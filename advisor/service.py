@@ -20,6 +20,7 @@ from advisor.baseline import Baseline
 from advisor.calibration import profile_of
 from advisor.candidates import Candidate, candidates
 from advisor.catalog import load_devices, name_index
+from advisor.compatibility_tables import CompatibilityTables, load_compatibility
 from advisor.corrections import Corrected, cautions, corrected
 from advisor.cost_answers import PriceTags, by_way, described, flip_documents, outlay_documents
 from advisor.describe.named import list_models, load_named
@@ -56,13 +57,14 @@ from advisor.fleet_documents import FleetAnswer
 from advisor.fleet_file import Fleet
 from advisor.fleet_market import demand_of, fleet_limits, fleet_terms, gpu_of, offer_of
 from advisor.hardware import Device, NameIndex
+from advisor.host_facts import HostFacts
 from advisor.hosts import HostTable, host_for, load_hosts
 from advisor.hub_model import HubModel
 from advisor.local_cpu import local_cpu_name
 from advisor.models import CodePolicy, named_subject, operator_table, runnable_of, subject_of
 from advisor.network import NetworkTable
 from advisor.objective import Objective
-from advisor.places import Place, load_places
+from advisor.places import Place, load_places, place
 from advisor.plan import counts
 from advisor.price_answers import gpu_prices, prices_answer
 from advisor.price_book import PriceBook, load_prices
@@ -90,6 +92,7 @@ from advisor.ranking import (
 from advisor.roofline import roofline_document
 from advisor.schemas import schema
 from advisor.searched import Searched, SearchedBefore
+from advisor.suitability import Suitability, compatibility_documents
 from advisor.terms import described_terms, terms_of
 from advisor.torch_model import TorchModel
 from advisor.units import GIB
@@ -105,7 +108,7 @@ from advisor.views import (
     reasons,
     stored_document,
 )
-from advisor.workload import Constraints, Economics, Transformer, Workload
+from advisor.workload import Constraints, Economics, Software, Transformer, Workload
 from advisor.yaml_io import data_root
 
 __all__ = ["Advisor", "CodePolicy", "open_advisor", "schema"]
@@ -165,6 +168,7 @@ class Advisor:
         self._subjects: dict[str, Subject] = {}
         self._tagged: dict[tuple[str, int, bool, bool], PriceTags] = {}
         self._rented: dict[tuple[str, int], tuple[PriceRecord | None, PriceRecord | None]] = {}
+        self._suited: dict[tuple[Software | None, HostFacts | None, str | None, bool], Suitability] = {}
         self._before = SearchedBefore()
 
     @cached_property
@@ -263,6 +267,10 @@ class Advisor:
     @cached_property
     def _places(self) -> Mapping[str, Place]:
         return load_places(self._root)
+
+    @cached_property
+    def _compatibility(self) -> CompatibilityTables:
+        return load_compatibility(self._root)
 
     @cached_property
     def _hosts(self) -> HostTable:
@@ -415,6 +423,7 @@ class Advisor:
 
     def _wanted(self, problem: Problem) -> tuple[list[Device], list[ExcludedDocument]]:
         """Return the GPUs that a problem can be run on, and why not the others."""
+        suitability = self._suitability(problem.workload)
         wanted: list[Device] = []
         excluded: list[ExcludedDocument] = []
         for device in self.devices:
@@ -423,6 +432,8 @@ class Advisor:
             why = excluded_before(device, problem.workload.constraints)
             if why is None and (reason := refusal(problem, device)):
                 why = ("software" if problem.subject.refusal(device) else "precision"), reason
+            if why is None and (reason := suitability.no_software(device)):
+                why = "software", reason
             if why is None:
                 wanted.append(device)
             else:
@@ -578,7 +589,8 @@ class Advisor:
         device = self._device(name)
         document = self._listed(device)
         entry = device.model_dump(mode="json", exclude_none=True, exclude={"origin", "overrides"})
-        return GpuAnswer(gpus=(document.model_copy(update={"entry": entry}),))
+        known = compatibility_documents(device, self._compatibility)
+        return GpuAnswer(gpus=(document.model_copy(update={"entry": entry, "compatibility": known}),))
 
     def _calibrations_in(self, gpus: Iterable[str]) -> Iterator[str]:
         """Yield which calibration stands behind which of the GPUs that an answer lists."""
@@ -727,7 +739,22 @@ class Advisor:
             host_usd_per_gpu=own if isinstance(own, float | int) else host.usd_per_gpu if host else 0.0,
             host_power_w_per_gpu=host.power_w_per_gpu if host else 0.0,
             host_idle_w_per_gpu=host.idle_power_w_per_gpu if host else 0.0,
+            no_purchase=self._suitability(problem.workload).no_purchase(device, count),
         )
+
+    def _suitability(self, workload: Workload) -> Suitability:
+        """Return what judges whether GPUs work for a workload; the same for all that agree in what it asks."""
+        country = workload.economics.country
+        key = (
+            None if workload.model.learner else workload.software,
+            workload.host,
+            place(country, self._places).country if country else None,
+            "buy" in workload.constraints.acquire,
+        )
+        if key not in self._suited:
+            software, host, code, buying = key
+            self._suited[key] = Suitability(self._compatibility, software, host, code, buying=buying)
+        return self._suited[key]
 
     def _rents(self, gpu: str, count: int) -> tuple[PriceRecord | None, PriceRecord | None]:
         """Return the prices on demand and spot."""
@@ -828,6 +855,7 @@ class Advisor:
             candidate,
             self._tags(candidate.device, candidate.count, problem.workload.economics),
             self.constants,
+            suitability=self._suitability(problem.workload),
             evidence=evidence,
         )
         cost = by_way(problem, candidate, estimate.cost, row.way, estimate.total_time_h)
@@ -903,6 +931,7 @@ class Advisor:
             candidate,
             tags,
             self.constants,
+            suitability=self._suitability(problem.workload),
             evidence=self._published.near(problem, device, count),
             would_fit=would_fit,
         )

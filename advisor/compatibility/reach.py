@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Literal
@@ -10,7 +10,6 @@ from typing import Literal
 from advisor.compatibility_tables import (
     Backend,
     Build,
-    CodeRule,
     CompatibilityTables,
     Framework,
     Machine,
@@ -33,15 +32,24 @@ def capability(text: str) -> tuple[int, int]:
     return major, minor
 
 
-def runs_code(built_for: str, on: str, rule: CodeRule) -> bool:
+def runs_code(built_for: str, on: str, apart: Sequence[str]) -> bool:
     """Say whether machine code for one compute capability runs on a GPU of another.
 
-    It runs within a major version on the same or a higher minor one, but not from or to what the rule sets apart.
+    It runs within a major version on the same or a higher minor one, but not from or to what is set apart.
     """
-    if built_for in rule.apart or on in rule.apart:
+    if built_for in apart or on in apart:
         return built_for == on
     code, gpu = capability(built_for), capability(on)
     return code[0] == gpu[0] and code[1] <= gpu[1]
+
+
+@cache
+def _cuda_reach(code: tuple[str, ...], ptx: tuple[str, ...], target: str, apart: tuple[str, ...]) -> Reach:
+    """Say how a build for CUDA serves a compute capability; many builds and GPUs share the answer."""
+    if any(runs_code(each, target, apart) for each in code):
+        return "code"
+    on = capability(target)
+    return "translated" if any(capability(each) <= on for each in ptx) else "none"
 
 
 def backend_of(device: Device, targets: Targets) -> Backend:
@@ -97,12 +105,10 @@ class History:
                 if build.backend == self.backend and build.machine == self.machine
             ]
             if builds:
+                reached = [(self.reach(build), build) for build in builds]
                 # The default comes first where two builds serve alike.
-                best = min(
-                    builds, key=lambda build: (_BEST_FIRST.index(self.reach(build)), not build.default)
-                )
-                has_default = any(build.default for build in builds)
-                yield Offer(release, best, self.reach(best), has_default)
+                reach, best = min(reached, key=lambda each: (_BEST_FIRST.index(each[0]), not each[1].default))
+                yield Offer(release, best, reach, any(build.default for build in builds))
 
     def reach(self, build: Build) -> Reach:
         """Say how a build of the device's backend serves it."""
@@ -113,10 +119,7 @@ class History:
                 item.target == self.target and item.runs in build.code for item in self.targets.stand_ins
             )
             return "code" if self.target in build.code else "stand-in" if stand_in else "none"
-        if any(runs_code(code, self.target, self.targets.code) for code in build.code):
-            return "code"
-        on = capability(self.target)
-        return "translated" if any(capability(ptx) <= on for ptx in build.ptx) else "none"
+        return _cuda_reach(build.code, build.ptx, self.target, self.targets.code.apart)
 
     def at(self, version: str | None) -> Offer | None:
         """Return the offer of the newest release that is not newer than ``version``; None before the oldest."""

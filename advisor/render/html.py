@@ -245,6 +245,7 @@ def _gpus(answer: GpuAnswer) -> Iterator[str]:
         yield from table("Facts", ("Field", "Value", "Source"), rows, words=(0, 1))
         listed = "".join(f"<li>{text(source)}</li>" for source in sources)
         yield f"<h2>Sources</h2><ol>{listed}</ol>"
+        yield from items(words.COMPATIBILITY, words.compatibility(answer.gpus[0]))
         yield from items("Remarks", words.remarks(entry))
         return
     header = ("Id", "Name", "GiB", "GB/s", "fp32 TFLOP/s", "Tensor TFLOP/s", "TDP W", "Price", "Rent an hour")

@@ -171,7 +171,10 @@ def _gpus(answer: GpuAnswer) -> list[str]:
         rows, sources = words.facts(gpu.entry or {})
         table = _table(("Field", "Value", "Source"), rows, numeric=3)
         listed = [f"{number}. {escape(source)}" for number, source in enumerate(sources, start=1)]
-        remarks = _items("Remarks", words.remarks(gpu.entry or {}))
+        remarks = [
+            *_items(words.COMPATIBILITY, words.compatibility(gpu)),
+            *_items("Remarks", words.remarks(gpu.entry or {})),
+        ]
         return [
             f"# {escape(gpu.name)} ({escape(gpu.id)})",
             "",

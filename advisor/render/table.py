@@ -221,7 +221,7 @@ def _recommend(writer: Writer, answer: RecommendAnswer) -> None:
     rows = answer.recommendations
     if rows:
         writer.blank()
-        columns, extra = _recommend_columns(rows)
+        columns, extra = _recommend_columns(rows, answer.objective)
         writer.grid(columns, extra=extra, under=[words.why(row) for row in rows])
         writer.line(("P *: no other answer is both faster and cheaper. (a-b): 80 % interval.", "dim"))
         writer.blank()
@@ -239,13 +239,19 @@ def _recommend(writer: Writer, answer: RecommendAnswer) -> None:
     _left_out(writer, answer)
 
 
-def _recommend_columns(rows: Sequence[RecommendationDocument]) -> tuple[list[Column], list[Column]]:
+def _recommend_columns(
+    rows: Sequence[RecommendationDocument], objective: str
+) -> tuple[list[Column], list[Column]]:
+    per_watt = Column("Samples/J", [words.per_watt(row) for row in rows], "right")
+    per_dollar = Column("Per $1,000", [words.per_dollar(row) for row in rows], "right")
+    sought = {"energy": [per_watt], "value": [per_dollar]}.get(objective, [])
     columns = [
         Column("#", [str(row.rank) for row in rows], "right"),
         Column("GPU", [words.title(row) for row in rows], flexible=True, style="bold"),
         Column("P", ["*" if row.pareto else "" for row in rows], style="green"),
         Column(words.duration_header(rows), [words.duration(row) for row in rows]),
         Column(words.cost_header(rows), [words.cost(row.cost) for row in rows], "right"),
+        *sought,
         Column("Memory GiB", [words.memory(row.memory) for row in rows], "right"),
     ]
     extra = [
@@ -261,6 +267,7 @@ def _recommend_columns(rows: Sequence[RecommendationDocument]) -> tuple[list[Col
         ),
         Column("Purchase", [words.money(row.cost.purchase_usd) for row in rows], "right"),
         Column("$/GPU-h", [words.money(row.cost.rent_usd_per_gpu_h) for row in rows], "right"),
+        *(column for column in (per_watt, per_dollar) if column not in sought),
         Column("Bottleneck", [plain(row.bottleneck or words.UNKNOWN) for row in rows]),
     ]
     return columns, extra
@@ -475,6 +482,7 @@ def _gpu_facts(writer: Writer, gpu: GpuDocument) -> None:
     writer.heading("Sources")
     for number, source in enumerate(sources, start=1):
         writer.labelled(str(number), source)
+    _remarks(writer, words.COMPATIBILITY, words.compatibility(gpu))
     _remarks(writer, "Remarks", words.remarks(entry))
 
 

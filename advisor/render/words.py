@@ -36,6 +36,8 @@ _CONSTRAINTS = {
     "min_memory_gib": "less memory than asked for",
     "max_count": "more GPUs than allowed",
     "price": "no price known",
+    "host": "not for the machine or the country",
+    "software": "not run by the software",
     "vendors": "of another vendor",
     "segments": "of another segment",
     "ecc": "without ECC memory",
@@ -175,8 +177,28 @@ def speeds(estimate: EstimateDocument) -> list[tuple[str, str]]:
         ("over a CPU", speed_up(estimate.speedup_over_cpu)),
         ("MFU", UNKNOWN if estimate.mfu is None else f"{estimate.mfu:.0%} {peak}"),
         ("power", ", ".join(power) or UNKNOWN),
+        ("value", value_for_money(estimate)),
     )
     return [row for row in rows if row[1] != UNKNOWN]
+
+
+def value_for_money(estimate: EstimateDocument) -> str:
+    """Return performance per watt, and per dollar where the ranking counts it."""
+    of = [("W", per_watt(estimate))]
+    if isinstance(estimate, RecommendationDocument):
+        of.append(("$1,000", per_dollar(estimate)))
+    return ", ".join(f"{text} samples/s per {unit}" for unit, text in of if text != UNKNOWN) or UNKNOWN
+
+
+def per_watt(estimate: EstimateDocument) -> str:
+    """Return samples a second and watt, which are samples a joule."""
+    return UNKNOWN if estimate.samples_per_s_per_w is None else f"{estimate.samples_per_s_per_w:.3g}"
+
+
+def per_dollar(row: RecommendationDocument) -> str:
+    """Return samples a second for $1,000."""
+    per = row.samples_per_s_per_1000_usd
+    return UNKNOWN if per is None else f"{per:.3g}" if per < 1000 else format_count(per)
 
 
 def cpu(document: CpuDocument, first: EstimateDocument | None = None) -> str:
@@ -530,6 +552,18 @@ def remarks(entry: Mapping[str, object]) -> list[str]:
     return [f"{field}: {value}" for field, value in rows]
 
 
+COMPATIBILITY = "Will it work"
+
+
+def compatibility(gpu: GpuDocument) -> list[str]:
+    """Return where a device works, what needs care, and what does not work, the gravest first."""
+    marks = {"works": "", "caution": "take care: ", "blocked": "does not work: "}
+    return [
+        f"{marks[each.level]}{plain(each.text)}{' (unverified)' if each.unverified else ''}"
+        for each in gpu.compatibility
+    ]
+
+
 def flatten(value: object, prefix: str = "") -> list[tuple[str, str]]:
     """Return nested values as dotted fields with their text; None and empty ones are left out."""
     if isinstance(value, Mapping):
@@ -584,6 +618,7 @@ def compare_rows(
             "energy",
             [f"{item.energy_kwh.value:,.3g} kWh" if item.energy_kwh else UNKNOWN for item in estimates],
         ),
+        ("samples/s per W", [per_watt(item) for item in estimates]),
         ("cost", [money(item.cost.total_usd) for item in estimates]),
         ("by", [str(item.cost.total_by or UNKNOWN) for item in estimates]),
         ("purchase", [money(item.cost.purchase_usd) for item in estimates]),

@@ -73,6 +73,7 @@ def specification(gpu: GpuDocument, answer: RecommendAnswer | None = None) -> Co
     if answer is not None:
         lines += _section("This workload on it", _of_workload(gpu, answer))
     lines += _section("Prices", _prices(gpu))
+    lines += _section(words.COMPATIBILITY, (plain(f"- {text}") for text in words.compatibility(gpu)))
     parts: dict[str, list[Fact]] = {"": []}
     for row in rows:
         if row[0] not in _LEFT_OUT:
