@@ -80,6 +80,7 @@ _SHORT_FORMS = (
     _Short("--segment", "constraints.segments", "S[,S]", "consumer, laptop, workstation, datacenter, ..."),
     _Short("--max-power", "constraints.max_power_w", "W", "draw at most this many watts"),
     _Short("--min-memory", "constraints.min_memory_gib", "GIB", "at least this much memory on a GPU"),
+    _Short("--country", "economics.country", "C", "code or name: tariff of electricity, carbon of the grid"),
     _Short("--electricity", "economics.electricity_usd_per_kwh", "USD", "price of a kWh"),
     _Short("--hours-per-week", "economics.hours_per_week", "H", "how much a bought GPU would be used"),
 )

@@ -151,7 +151,8 @@ class FleetAnswer(Document):
     assignments: tuple[FleetAssignmentDocument, ...]
     totals: FleetTotalsDocument | None
     runner_up: FleetSummaryDocument | None
-    """The best fleet that does not buy and rent the same kinds of GPUs."""
+    """The best fleet without one of the kinds of GPUs that are bought; where all is rented, without the kind whose rent
+    costs most."""
     alternatives: tuple[FleetAlternativeDocument, ...]
     changes: tuple[FleetChangeDocument, ...]
     unmet: tuple[UnmetDocument, ...]

@@ -70,6 +70,7 @@ class FleetFile(Model):
     """Budget and power are those of the whole fleet; ``max_count`` is GPUs in one job; ``deadline_h`` is that of
     every run whose own is not given."""
     economics: Economics = Economics()
+    """The machines around bought cards count (``host_usd_per_gpu: auto``) unless the document says otherwise."""
     utilisation: Annotated[float, Field(gt=0, le=1)] | None = None
     """Largest share of a week that bought GPUs may be planned busy."""
     cautious: bool = False
@@ -162,6 +163,9 @@ def build_fleet(text: str, source: str, *, folder: Path = Path()) -> Fleet:
             field="economics.hours_per_week",
             value=document.economics.hours_per_week,
         )
+    if "host_usd_per_gpu" not in document.economics.model_fields_set:
+        economics = document.economics.model_copy(update={"host_usd_per_gpu": "auto"})
+        document = document.model_copy(update={"economics": economics})
     jobs: list[FleetJob] = []
     notes: list[str] = []
     for number, entry in enumerate(document.workloads):
@@ -244,10 +248,12 @@ def _check_task(entry: FleetEntry, workload: Workload, place: _Place) -> None:
 
 def _set_aside(name: str, workload: Workload, document: FleetFile) -> list[str]:
     found = []
+    if workload.host is not None:
+        found.append(f"{name}: its host does not count; a fleet is bought with the machines around it")
     if workload.economics not in (Economics(), document.economics):
         found.append(f"{name}: its own economics do not count; those of the fleet hold for all")
-    for field in ("budget_usd", "max_power_w"):
-        if getattr(workload.constraints, field) is not None:
+    for field in ("budget_usd", "max_power_w", "quoted"):
+        if getattr(workload.constraints, field):
             found.append(
                 f"{name}: its own constraints.{field} does not count; the limit is that of the fleet"
             )
@@ -261,6 +267,7 @@ def _job(name: str, entry: FleetEntry, workload: Workload, document: FleetFile, 
             update={
                 "constraints": _together(entry, workload.constraints, document.constraints, place),
                 "economics": document.economics,
+                "host": None,
             }
         ),
         runs_per_year=_runs_per_year(entry, document.economics.horizon_years),
@@ -289,6 +296,7 @@ def _together(entry: FleetEntry, own: Constraints, fleet: Constraints, place: _P
         max_count=min(most, default=None),
         min_memory_gib=max(least, default=None),
         ecc=own.ecc or fleet.ecc,
+        quoted=fleet.quoted,
         vendors=_both(own.vendors, fleet.vendors, "vendors", place),
         segments=_both(own.segments, fleet.segments, "segments", place),
         acquire=entry.acquire or _both(own.acquire, fleet.acquire, "acquire", place),

@@ -125,13 +125,20 @@ class PriceBook:
             unverified=price.unverified,
         )
 
-    def purchase_tiers(self, gpu_id: str) -> tuple[PriceRecord, ...]:
-        """Return the prices to buy from one number of cards up to the next, with ``minimum_count`` rising."""
+    def purchase_tiers(self, gpu_id: str, *, quoted: bool = False) -> tuple[PriceRecord, ...]:
+        """Return the prices to buy from one number of cards up to the next, with ``minimum_count`` rising.
+
+        Args:
+            gpu_id: the GPU.
+            quoted: whether only quotes count.
+        """
         breaks = {1, *(quote.minimum_count for quote in self._offers.get((gpu_id, "quote"), ()))}
         tiers: list[PriceRecord] = []
         for count in sorted(breaks):
             price = self.buy_price(gpu_id, count)
-            if price is not None and (not tiers or price.price_usd < tiers[-1].price_usd):
+            if price is None or (quoted and price.kind != "quote"):
+                continue
+            if not tiers or price.price_usd < tiers[-1].price_usd:
                 tiers.append(price.model_copy(update={"minimum_count": count}))
         return tuple(tiers)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from advisor.prices import PriceRecord
 
 if TYPE_CHECKING:
     from advisor.quotes.amounts import DecimalMark
+    from advisor.quotes.read import QuoteFile
     from advisor.quotes.times import DateOrder
 
 Found = tuple[tuple[PriceRecord, ...], tuple[str, ...]]
@@ -50,8 +51,15 @@ class QuoteFiles:
         ]  # fmt: skip
         return (
             tuple(record for file in files for record in file.records),
-            tuple(message for file in files for message in file.messages),
+            tuple(message for file in files for message in _told(file)),
         )
+
+
+def _told(file: QuoteFile) -> Iterator[str]:
+    """Yield what a reader of answers should know of a file; how each cell was understood, an import shows."""
+    yield f"{file.name}: {len(file.quotes)} prices; prices import {file.name} shows how each was understood"
+    for warning in file.warnings:
+        yield f"{file.name}: {warning}"
 
 
 NO_QUOTE_FILES = QuoteFiles()

@@ -106,7 +106,7 @@ def _refused_for_money(candidate: Candidate, constraints: Constraints, whole_job
     outlays = ways(candidate, constraints, whole_job=whole_job)
     why = candidate.prices.no_purchase
     if not outlays and why is not None and "buy" in constraints.acquire:
-        return Refused(candidate, "host", why, math.inf)
+        return Refused(candidate, "purchase", why, math.inf)
     if not outlays and (budget is not None or len(constraints.acquire) == 1):
         wanted = " or ".join(constraints.acquire)
         return Refused(candidate, "price", f"no price known to {wanted}", math.inf)
@@ -337,7 +337,7 @@ def relaxations(refusals: Sequence[tuple[Refused, ...]], constraints: Constraint
         nearest = min(refusals, key=_farness, default=())
         return [_relaxation(each, constraints, alone=True) for each in nearest]
     found = []
-    for constraint in ("max_power_w", "deadline_h", "budget_usd", "price", "host"):
+    for constraint in ("max_power_w", "deadline_h", "budget_usd", "price", "purchase"):
         alone = [refusal for refusal in fitting if [each.constraint for each in refusal] == [constraint]]
         if alone:
             found.append(_relaxation(min(alone, key=_farness)[0], constraints, alone=True))
@@ -363,8 +363,8 @@ def _relaxation(refusal: Refused, constraints: Constraints, *, alone: bool) -> R
         needed = _rounded_up(candidate.required_bytes / GIB)
         current = round(candidate.available_bytes / GIB, 2)
         text = f"nothing fits; {who} comes nearest: {refusal.reason}. Allow more GPUs (constraints.max_count)"
-    elif constraint == "host":
-        current, needed = "the machine that you describe", "another machine, or rent"
+    elif constraint == "purchase":
+        current, needed = "buy", "rent, another machine, or a quote"
         text = f"{who}: {refusal.reason}; or allow to rent (constraints.acquire)"
     elif constraint == "price":
         current = ", ".join(constraints.acquire)

@@ -410,16 +410,22 @@ class Advisor:
         terms = terms_of(fleet.economics, self._places)
         market = Market(
             demands=[demand_of(job) for job in fleet.jobs],
-            gpus=[gpu_of(each, self.prices.purchase_tiers(gpu)) for gpu, each in found.items()],
+            gpus=[gpu_of(each, self._tiers(each[0].device, fleet)) for each in found.values()],
             offers=offers,
             terms=fleet_terms(fleet, terms),
             limits=fleet_limits(fleet),
         )
         return fleet_answer(
             market, name=fleet.name, as_of=self._today, excluded=excluded, relax=relax,
-            assumptions=described_terms(fleet.economics, terms, self._places),
+            assumptions=described_terms(fleet.economics, terms, self._places, fleet=True),
             warnings=(*fleet.notes, *self.prices.messages, *self._corrected.messages),
         )  # fmt: skip
+
+    def _tiers(self, device: Device, fleet: Fleet) -> tuple[PriceRecord, ...]:
+        """Return the prices at which a fleet may buy a device."""
+        if self._suitability(fleet.jobs[0].workload).no_purchase(device, 1) is not None:
+            return ()
+        return self.prices.purchase_tiers(device.id, quoted=fleet.constraints.quoted)
 
     def _wanted(self, problem: Problem) -> tuple[list[Device], list[ExcludedDocument]]:
         """Return the GPUs that a problem can be run on, and why not the others."""
@@ -739,8 +745,16 @@ class Advisor:
             host_usd_per_gpu=own if isinstance(own, float | int) else host.usd_per_gpu if host else 0.0,
             host_power_w_per_gpu=host.power_w_per_gpu if host else 0.0,
             host_idle_w_per_gpu=host.idle_power_w_per_gpu if host else 0.0,
-            no_purchase=self._suitability(problem.workload).no_purchase(device, count),
+            no_purchase=self._no_purchase(problem.workload, device, count, tags.purchase),
         )
+
+    def _no_purchase(
+        self, workload: Workload, device: Device, count: int, price: PriceRecord | None
+    ) -> str | None:
+        """Return why GPUs that have a price cannot be bought; None where they can, or have none."""
+        if price is not None and workload.constraints.quoted and price.kind != "quote":
+            return "no quote to buy it"
+        return self._suitability(workload).no_purchase(device, count)
 
     def _suitability(self, workload: Workload) -> Suitability:
         """Return what judges whether GPUs work for a workload; the same for all that agree in what it asks."""

@@ -35,17 +35,41 @@ def terms_of(economics: Economics, places: Mapping[str, Place]) -> Terms:
     )
 
 
-def described_terms(economics: Economics, terms: Terms, places: Mapping[str, Place]) -> list[str]:
-    """Return in words under what terms costs were counted, and which of them are nobody's but ours."""
+def described_terms(
+    economics: Economics, terms: Terms, places: Mapping[str, Place], *, fleet: bool = False
+) -> list[str]:
+    """Return in words under what terms costs were counted, and which of them are nobody's but ours.
+
+    Args:
+        economics: as the user gave them.
+        terms: the same with nothing left open.
+        places: tariffs and grids.
+        fleet: whether hours of use follow from the workloads.
+    """
     where = _place_of(economics, places)
     return [
         f"electricity ${terms.electricity_usd_per_kwh:.4g}/kWh{_tariff_said(economics, where, places)}, "
         f"PUE {terms.pue:g}{_grid_said(economics, terms, where, places)}",
-        f"bought hardware works {terms.hours_per_week:g} h a week for {terms.horizon_years:g} years "
-        f"({hours_of_use(terms):,.0f} h), {_out_of_use(terms)}, and fetches "
+        f"bought hardware {_use(terms, fleet)}, {_out_of_use(terms)}, and fetches "
         f"{f'{terms.residual_share:.0%} of its price' if terms.residual_share else 'nothing'} at the end",
+        *_machines(economics),
         *_renting(terms),
     ]
+
+
+def _use(terms: Terms, fleet: bool) -> str:
+    years = f"for {terms.horizon_years:g} years"
+    if fleet:
+        return f"is used {years} as the workloads need it"
+    return f"works {terms.hours_per_week:g} h a week {years} ({hours_of_use(terms):,.0f} h)"
+
+
+def _machines(economics: Economics) -> list[str]:
+    host = economics.host_usd_per_gpu
+    if host == "none":
+        return []
+    how = "at what such machines cost (economics.host_usd_per_gpu: none leaves them out)"
+    return [f"the machines around bought GPUs count {how if host == 'auto' else f'at ${host:,.0f} a GPU'}"]
 
 
 def _out_of_use(terms: Terms) -> str:

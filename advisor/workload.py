@@ -284,6 +284,8 @@ class Constraints(Model):
     min_memory_gib: Annotated[float, Field(gt=0)] | None = None
     ecc: bool = False
     acquire: tuple[Literal["buy", "rent"], ...] = ("buy", "rent")
+    quoted: bool = False
+    """Buy only what a quote of the user's offers."""
 
 
 class Economics(Model):

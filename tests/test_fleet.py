@@ -546,8 +546,8 @@ def test_no_other_set_is_cheaper_within_the_limits(
     if found is None:
         return
     assert found.keeps(limits)
-    second = best_plan(choices, Question(limits, other_than=found.sources))
-    others = least(plan for plan in allowed if plan.sources != found.sources)
+    second = best_plan(choices, Question(limits, without_one_of=found.core))
+    others = least(plan for plan in allowed if not found.core <= plan.sources)
     assert (second.total_cents if second else None) == others
 
 

@@ -84,7 +84,7 @@ def decide(market: Market) -> Decision:
         choices,
         unmet=(),
         best=best,
-        runner_up=best_plan(choices, Question(limits, other_than=best.sources)),
+        runner_up=best_plan(choices, Question(limits, without_one_of=best.core)),
         alternatives=(
             _alternative("rent", choices, limits, best),
             _alternative("buy", choices, limits, best),

@@ -9,10 +9,11 @@ with the number. Of kinds that dominate each other the one with the smaller id c
 
 Renting shares nothing between workloads, so that of two rents of a workload the lower is the better.
 
-The best plan therefore needs only kinds that nothing dominates. A plan that must differ from one of W workloads, which
-uses at most W kinds, needs only kinds that at most W others dominate: of W + 1 dominating kinds one is not used by that
-plan, and moving there keeps the difference. The same holds for the W + 1 lowest rents. Dominance is transitive, so what
-is dropped is always dominated by enough that is kept.
+The best plan therefore needs only kinds that nothing dominates. A plan for W workloads that must leave out one of
+several kinds, and itself uses at most W, needs only kinds that at most W others dominate: of W + 1 dominating kinds two
+at least are not used by that plan besides the dominated one, and moving to one of them leaves out the same kind. The
+same holds for the W + 1 lowest rents. Dominance is transitive, so what is dropped is always dominated by enough that is
+kept.
 """
 
 from __future__ import annotations

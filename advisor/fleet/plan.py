@@ -81,6 +81,13 @@ class Plan:
         return frozenset(option.source for option in self.options)
 
     @property
+    def core(self) -> frozenset[tuple[str, Way]]:
+        """What the plan rests on: all kinds that are bought, or else the kind whose rent costs most."""
+        bought = frozenset(option.source for option in self.options if option.way == "buy")
+        dearest = max(self.options, key=lambda option: (option.rent_cents, option.key))
+        return bought or frozenset({dearest.source})
+
+    @property
     def order(self) -> tuple[int, tuple[tuple[str, str, str, int], ...]]:
         """What makes one plan better than another: its cost, then the ids of what it uses."""
         return self.total_cents, tuple(option.key for option in self.options)

@@ -85,7 +85,7 @@ def about_alternative(alternative: Alternative, best: Plan, choices: Choices) ->
     """Say what one way alone costs, or why it is not possible."""
     if alternative.impossible:
         verb = "rented" if alternative.way == "rent" else "bought"
-        return f"nothing that can be {verb} runs {', '.join(alternative.impossible)}"
+        return f"nothing that can and may be {verb} runs {', '.join(alternative.impossible)}"
     if alternative.plan is not None:
         if alternative.plan is best:
             return "this is the best fleet"

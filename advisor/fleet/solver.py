@@ -41,8 +41,8 @@ class Question:
     limits: Limits = field(default_factory=Limits)
     aim: Aim = "cost"
     ways: Collection[Way] = WAYS
-    other_than: frozenset[tuple[str, Way]] | None = None
-    """Kinds of GPUs, and how they are had, that the plan must not use exactly."""
+    without_one_of: frozenset[tuple[str, Way]] | None = None
+    """Kinds of GPUs, and how they are had, of which the plan must leave out one at least."""
     below_cents: int | None = None
     """The most that the plan may cost over the horizon."""
 
@@ -50,7 +50,8 @@ class Question:
         """Say whether a plan answers this question, if not best."""
         if self.below_cents is not None and plan.total_cents > self.below_cents:
             return False
-        return plan.keeps(self.limits) and plan.sources != self.other_than
+        unlike = self.without_one_of is None or not self.without_one_of <= plan.sources
+        return plan.keeps(self.limits) and unlike
 
 
 def best_plan(choices: Choices, question: Question) -> Plan | None:
@@ -60,7 +61,7 @@ def best_plan(choices: Choices, question: Question) -> Plan | None:
         MissingExtraError: scipy is not installed.
         ExternalError: the solver gave up before it had found one.
     """
-    keep = 1 if question.other_than is None else len(choices.workloads) + 1
+    keep = 1 if question.without_one_of is None else len(choices.workloads) + 1
     options = [option for option in pruned(choices, keep) if option.way in question.ways]
     if len({option.workload for option in options}) < len(choices.workloads):
         return None
@@ -181,12 +182,12 @@ class _Program:
             self._row(self.watts, -np.inf, limits.max_power_w)
         if question.below_cents is not None:
             self._row(self.costs, -np.inf, _USD * question.below_cents)
-        if question.other_than is not None:
-            self._differ(question.other_than)
+        if question.without_one_of is not None:
+            self._differ(question.without_one_of)
         self.aim = {"cost": self.costs, "outlay": self.outlays, "power": self.watts}[question.aim]
 
     def _differ(self, sources: frozenset[tuple[str, Way]]) -> None:
-        """Leave one of ``sources`` unused, or use another."""
+        """Leave one of ``sources`` unused."""
         terms: dict[int, float] = {}
         for source in sources:
             used = self._column(1)
@@ -194,9 +195,6 @@ class _Program:
             for column, _ in self._of(source=source):
                 self._row({used: 1, column: -1}, 0, np.inf)
             terms[used] = -1.0
-        for column, option in enumerate(self.options):
-            if option.source not in sources:
-                terms[column] = 1.0
         self._row(terms, 1 - len(sources), np.inf)
 
     def refuse(self, options: Sequence[Option]) -> None:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from advisor.fleet_documents import (
     FleetAlternativeDocument,
     FleetAnswer,
     FleetAssignmentDocument,
+    FleetExcludedDocument,
     FleetPurchaseDocument,
     FleetTotalsDocument,
 )
@@ -122,7 +123,8 @@ def _way(row: FleetAssignmentDocument) -> str:
 def assignment_note(row: FleetAssignmentDocument) -> str:
     """Return how often a workload runs, and where its rent is from."""
     if row.runs_per_year is not None:
-        parts = [f"{row.runs_per_year:,.3g} runs a year at {words.money(row.cost_per_run_usd)}"]
+        digits = 1 if row.runs_per_year < 100 else 0
+        parts = [f"{row.runs_per_year:,.{digits}f} runs a year at {words.money(row.cost_per_run_usd)}"]
         if row.replicas > 1:
             parts.append(f"{row.replicas} at a time")
     else:
@@ -183,19 +185,24 @@ def _alternative(item: FleetAlternativeDocument) -> str:
     return plain(f"{format_money(item.total_usd)} ({item.fleet}); {item.why}")
 
 
+def _left_out(excluded: Sequence[FleetExcludedDocument]) -> Iterator[str]:
+    """Yield how many GPUs are no choice for what reason, and for which workloads that holds."""
+    reasons: dict[str, list[str]] = {}
+    for item in excluded:
+        reasons.setdefault(item.workload, []).append(f"{item.gpus} {words.constraint_title(item.constraint)}")
+    alike: dict[str, list[str]] = {}
+    for workload, each in reasons.items():
+        alike.setdefault(", ".join(each), []).append(workload)
+    for text, workloads in alike.items():
+        yield plain(f"{'; '.join(workloads)}: {text}")
+
+
 def lists(answer: FleetAnswer) -> list[tuple[str, Sequence[str]]]:
     """Return headings with items: limits, left out, assumptions, warnings; without those that have none."""
     found = [
         ("What to relax", tuple(dict.fromkeys(item.message for item in answer.relax))),
         ("What would change the decision", tuple(item.message for item in answer.changes)),
-        (
-            "Left out",
-            tuple(
-                f"{item.workload}: {item.gpus} GPU{'' if item.gpus == 1 else 's'} "
-                f"{words.constraint_title(item.constraint)}"
-                for item in answer.excluded
-            ),
-        ),
+        ("GPUs left out", tuple(_left_out(answer.excluded))),
         ("Assumptions", answer.assumptions),
         ("Warnings", answer.warnings),
     ]  # fmt: skip

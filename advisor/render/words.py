@@ -36,7 +36,7 @@ _CONSTRAINTS = {
     "min_memory_gib": "less memory than asked for",
     "max_count": "more GPUs than allowed",
     "price": "no price known",
-    "host": "not for the machine or the country",
+    "purchase": "not to be bought",
     "software": "not run by the software",
     "vendors": "of another vendor",
     "segments": "of another segment",

@@ -62,6 +62,7 @@ SECTIONS = (
     Section("Job", ("task", "method", "data", "inference", "batch", "precision"), is_open=True),
     Section("Limits", ("constraints",), is_open=True),
     Section("Costs", ("economics",)),
+    Section("Machine", ("host",)),
     Section(
         "How it runs",
         (
