@@ -313,6 +313,9 @@ def _add_price_options(parser: argparse.ArgumentParser) -> None:
         "--date-order", choices=("dmy", "mdy"), help="how quotes write dates, where it cannot be told"
     )
     group.add_argument(
+        "--currency", metavar="CODE", help="of quotes that name none, or only a sign that several share ($)"
+    )
+    group.add_argument(
         "--as-of", metavar="DATE", help="the day on which ages of prices and ends of quotes count (today)"
     )
 
@@ -732,7 +735,12 @@ def _quote_files(args: argparse.Namespace) -> QuoteFiles:
             )
         columns[column.strip()] = heading.strip()
     return QuoteFiles(
-        tuple(Path(name).expanduser() for name in args.quotes), rates, columns, args.decimal, args.date_order
+        tuple(Path(name).expanduser() for name in args.quotes),
+        rates,
+        columns,
+        args.decimal,
+        args.date_order,
+        args.currency,
     )
 
 

@@ -31,6 +31,8 @@ class QuoteFiles:
     """What a column is called in the files, where nothing known."""
     decimal: DecimalMark | None = None
     date_order: DateOrder | None = None
+    currency: str | None = None
+    """Of prices whose own is not told, as a code of three letters."""
 
     def records(self, names: NameIndex, today: datetime.date) -> Found:
         """Return the quotes in the files.
@@ -45,7 +47,7 @@ class QuoteFiles:
         files = [
             read_quotes(
                 path, names, rates=self.rates, columns=self.columns, today=today, decimal=self.decimal,
-                date_order=self.date_order,
+                date_order=self.date_order, currency=self.currency,
             )
             for path in self.paths
         ]  # fmt: skip

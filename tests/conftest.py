@@ -1,9 +1,29 @@
 """What every test needs: a place of its own for the user's data."""
 
+import io
+import sys
+
 import pytest
+
+from advisor import cli
 
 
 @pytest.fixture(autouse=True)
 def own_data(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep calibrations of whoever runs the tests out of the answers."""
     monkeypatch.setenv("GPU_ADVISOR_DATA", str(tmp_path_factory.mktemp("data")))
+
+
+@pytest.fixture
+def run(capsys, monkeypatch):
+    """Run one command line in this process: exit code, standard output, standard error."""
+    monkeypatch.setenv("COLUMNS", "80")
+
+    def go(*argv: str, stdin: bytes | None = None) -> tuple[int, str, str]:
+        if stdin is not None:
+            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8"))
+        code = cli.main([str(argument) for argument in argv])
+        captured = capsys.readouterr()
+        return int(code), captured.out, captured.err
+
+    return go

@@ -19,21 +19,6 @@ ROOT = Path(__file__).parents[1]
 JOB = ["llama-3.1-8b", "--method", "lora", "--tokens", "50e6"]
 
 
-@pytest.fixture
-def run(capsys, monkeypatch):
-    """Run one command line in this process: exit code, standard output, standard error."""
-    monkeypatch.setenv("COLUMNS", "80")
-
-    def go(*argv: str, stdin: bytes | None = None) -> tuple[int, str, str]:
-        if stdin is not None:
-            monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(stdin), encoding="utf-8"))
-        code = cli.main([str(argument) for argument in argv])
-        captured = capsys.readouterr()
-        return int(code), captured.out, captured.err
-
-    return go
-
-
 def spawn(*argv: str, **options) -> subprocess.Popen:
     environment = {**os.environ, "PYTHONPATH": str(ROOT), **options.pop("env", {})}
     return subprocess.Popen([sys.executable, "-m", "advisor", *argv], env=environment, **options)

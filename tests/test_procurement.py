@@ -1,0 +1,82 @@
+"""The procurement example of the README: six workloads, three files of quotes, one budget, one decision."""
+
+import json
+from pathlib import Path
+
+import jsonschema
+import pytest
+
+from advisor.errors import ExitCode
+from advisor.service import schema
+
+HERE = Path(__file__).parent / "data" / "procurement"
+QUOTES = ("reseller-germany.csv", "reseller-usa.csv", "cloud.json")
+README = Path(__file__).parents[1] / "README.md"
+
+
+def command(*files: str, fleet: str = "fleet.yaml") -> list[str]:
+    quotes = [word for file in files for word in ("--quotes", str(HERE / file))]
+    return ["fleet", str(HERE / fleet), *quotes, "--rate", "EUR=1.08", "--as-of", "2026-11-23"]
+
+
+@pytest.fixture
+def decided(run) -> dict:
+    code, out, err = run(*command(*QUOTES), "--json")
+    assert (code, err) == (ExitCode.ANSWERED, "")
+    return json.loads(out)
+
+
+def test_the_decision_is_within_the_budget_and_adds_up(decided: dict) -> None:
+    jsonschema.validate(decided, schema("fleet"))
+    totals = decided["totals"]
+    assert len(decided["assignments"]) == 6
+    assert totals["budget_used_usd"] <= 60_000
+    parts = ("purchase_usd", "host_usd", "rent_usd", "electricity_usd")
+    assert totals["total_usd"] == pytest.approx(
+        sum(totals[part] for part in parts) - totals["residual_usd"], abs=0.005
+    )
+    bought = decided["purchases"]
+    assert totals["purchase_usd"] == pytest.approx(
+        sum(row["count"] * row["unit_price_usd"] for row in bought), abs=0.005
+    )
+    assert all(row["price"].startswith("quote") for row in bought), "constraints.quoted"
+    late = [
+        row
+        for row in decided["assignments"]
+        if row["deadline_h"] and row["hours_per_run"]["value"] > row["deadline_h"]
+    ]
+    assert not late
+
+
+def test_what_may_not_leave_the_house_is_bought(decided: dict) -> None:
+    ways = {row["workload"]: row["way"] for row in decided["assignments"]}
+    assert ways["chat service"] == ways["domain model, full fine-tuning"] == "buy"
+
+
+def test_the_decision_is_reproducible_byte_for_byte_in_any_order_of_the_files(run) -> None:
+    first, again, turned = (
+        run(*command(*files), "--json")[1] for files in (QUOTES, QUOTES, tuple(reversed(QUOTES)))
+    )
+    assert first == again
+    one, other = json.loads(first), json.loads(turned)
+    told = one.pop("warnings"), other.pop("warnings")
+    assert one == other
+    assert sorted(told[0]) == sorted(told[1])
+
+
+def test_an_ended_quote_does_not_count_and_is_named(decided: dict) -> None:
+    assert "reseller-usa.csv: ended, and do not count: line 4" in decided["warnings"]
+
+
+def test_without_the_quotes_nothing_may_be_bought(run) -> None:
+    code, out, _ = run(*command(), "--json")
+    answer = json.loads(out)
+    assert (code, answer["feasible"]) == (ExitCode.UNSATISFIED, False)
+    assert {row["workload"] for row in answer["unmet"]} >= {"chat service"}
+
+
+def test_the_readme_shows_this_decision(run) -> None:
+    _, out, _ = run(*command(*QUOTES), "--width", "100")
+    shown = README.read_text("utf-8")
+    decision = out.split("\nOther fleets")[0]
+    assert decision.strip() in shown
