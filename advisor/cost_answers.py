@@ -94,6 +94,7 @@ def cost_document(
     document = CostDocument(
         purchase_usd=costs.purchase,
         purchase_price=described(tags.purchase),
+        purchase_unverified=tags.purchase.unverified if tags.purchase else None,
         host_usd=costs.host if tags.host is not None else None,
         host=None if tags.host is None else _host_said(tags.host),
         residual_usd=costs.residual,

@@ -104,6 +104,8 @@ class CostDocument(Model):
     """All GPUs, with the machines around them where these are counted (``host_usd``)."""
     purchase_price: str | None
     """Kind, date and source of the purchase price."""
+    purchase_unverified: str | None = None
+    """Why the purchase price is a guess; null where it has a source."""
     host_usd: float | None = None
     """The machines around the GPUs, a part of ``purchase_usd``; null where they are not counted."""
     host: str | None = None
@@ -309,6 +311,7 @@ class PickDocument(Model):
     count: int
     total_time_h: float | None
     purchase_usd: float | None
+    purchase_unverified: str | None = None
     rent_usd: float | None
     """Renting the GPUs for this job."""
     rent_usd_per_h: float | None
@@ -405,6 +408,8 @@ class GpuDocument(Model):
     tdp_w: float
     purchase_usd: float | None
     purchase_price: str | None
+    purchase_unverified: str | None = None
+    """Why the price is a guess; null where it has a source."""
     rent_usd_per_gpu_h: float | None
     rent_price: str | None
     origin: str

@@ -125,14 +125,18 @@ class PriceBook:
             unverified=price.unverified,
         )
 
-    def purchase_tiers(self, gpu_id: str, *, quoted: bool = False) -> tuple[PriceRecord, ...]:
+    def purchase_tiers(self, gpu_id: str, least: int = 1, *, quoted: bool = False) -> tuple[PriceRecord, ...]:
         """Return the prices to buy from one number of cards up to the next, with ``minimum_count`` rising.
 
         Args:
             gpu_id: the GPU.
+            least: how many are sold together.
             quoted: whether only quotes count.
         """
-        breaks = {1, *(quote.minimum_count for quote in self._offers.get((gpu_id, "quote"), ()))}
+        breaks = {
+            least,
+            *(max(least, quote.minimum_count) for quote in self._offers.get((gpu_id, "quote"), ())),
+        }
         tiers: list[PriceRecord] = []
         for count in sorted(breaks):
             price = self.buy_price(gpu_id, count)

@@ -120,6 +120,9 @@ LARGEST_COUNT = 512
 """Where a datacenter GPU does not fit in one node and the user sets no limit, whole nodes up to this many are tried."""
 
 
+BOARDS = (1, 2, 4, 8)
+"""GPUs that are sold on one board, or as one module."""
+
 FILTERS = ("vendors", "segments", "ecc", "min_memory_gib")
 """Constraints on the device itself."""
 
@@ -334,7 +337,7 @@ class Advisor:
             objective_explained=EXPLANATIONS[objective],
             recommendations=rows,
             picks=tuple(
-                pick_document(problem, label, row, ranking.index(row) + 1)
+                pick_document(problem, label, row, ranking.index(row) + 1, self._doubt(row.candidate))
                 for label, row in picks(ranking, constraints, objective)
             ),
             shown=len(rows),
@@ -423,9 +426,11 @@ class Advisor:
 
     def _tiers(self, device: Device, fleet: Fleet) -> tuple[PriceRecord, ...]:
         """Return the prices at which a fleet may buy a device."""
-        if self._suitability(fleet.jobs[0].workload).no_purchase(device, 1) is not None:
+        suitability = self._suitability(fleet.jobs[0].workload)
+        least = next((count for count in BOARDS if suitability.no_purchase(device, count) is None), None)
+        if least is None:
             return ()
-        return self.prices.purchase_tiers(device.id, quoted=fleet.constraints.quoted)
+        return self.prices.purchase_tiers(device.id, least, quoted=fleet.constraints.quoted)
 
     def _wanted(self, problem: Problem) -> tuple[list[Device], list[ExcludedDocument]]:
         """Return the GPUs that a problem can be run on, and why not the others."""
@@ -799,6 +804,11 @@ class Advisor:
                 ),
             )
         return self._tagged[key]
+
+    def _doubt(self, candidate: Candidate) -> str | None:
+        """Return why the purchase price of a candidate is a guess."""
+        price = self.prices.buy_price(candidate.device.id, candidate.count)
+        return price.unverified if price else None
 
     def _baseline(self, problem: Problem, name: str) -> Baseline:
         """Return what a processor does of a problem, in a precision that suits it.

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from advisor.compatibility import CompatibilityNote, host_notes, software_notes, that_matter
+from advisor.compatibility import CARD, CompatibilityNote, host_notes, software_notes, that_matter
 from advisor.compatibility_tables import CompatibilityTables
 from advisor.documents import CompatibilityDocument
 from advisor.hardware import Device
@@ -52,7 +52,8 @@ class Suitability:
 
     def no_purchase(self, device: Device, count: int) -> str | None:
         """Return why a number of a device cannot be bought for the machine, or in the country; None where it can."""
-        if self._host is None and self._country is None:
+        # A card that nothing else is said about goes into some machine; looking is not free.
+        if self._host is None and self._country is None and device.board.form_factor == CARD:
             return None
         return _blocked(self._machine(device, count))
 

@@ -11,6 +11,7 @@ from advisor.describe.shipped_networks import ShippedNetwork
 from advisor.describe.weights import active_parameter_count
 from advisor.documents import (
     CalibrationFactorDocument,
+    CostDocument,
     EstimateDocument,
     GpuDocument,
     ModelDocument,
@@ -52,6 +53,7 @@ def gpu_document(
         tdp_w=device.board.tdp_w,
         purchase_usd=buy.price_usd if buy else None,
         purchase_price=described(buy),
+        purchase_unverified=buy.unverified if buy else None,
         rent_usd_per_gpu_h=rent.price_usd if rent else None,
         rent_price=described(rent),
         origin=device.origin,
@@ -116,8 +118,18 @@ def ratio_document(row: EstimateDocument, first: EstimateDocument) -> RatioDocum
     )
 
 
-def pick_document(problem: Problem, label: str, row: Ranked, place: int) -> PickDocument:
-    """Return an answer that is asked for by name."""
+def pick_document(
+    problem: Problem, label: str, row: Ranked, place: int, unverified: str | None
+) -> PickDocument:
+    """Return an answer that is asked for by name.
+
+    Args:
+        problem: what is run.
+        label: the name.
+        row: the answer.
+        place: its place in the ranking.
+        unverified: why its purchase price is a guess, None where it is not.
+    """
     candidate, whole_job = row.candidate, problem.has_length
     return PickDocument(
         label=label,
@@ -126,6 +138,7 @@ def pick_document(problem: Problem, label: str, row: Ranked, place: int) -> Pick
         count=candidate.count,
         total_time_h=candidate.hours if whole_job else None,
         purchase_usd=candidate.costs.purchase,
+        purchase_unverified=unverified,
         rent_usd=candidate.costs.rent if whole_job else None,
         rent_usd_per_h=candidate.rent_usd_per_h,
         rank=place,
@@ -152,8 +165,8 @@ def reasons(problem: Problem, row: Ranked, estimate: EstimateDocument) -> tuple[
         )
     elif row.way == "buy" and estimate.cost.owned_usd is not None:
         found.append(
-            f"buying costs {format_money(estimate.cost.purchase_usd)}; this job's share with power is "
-            f"{format_money(estimate.cost.owned_usd)}"
+            f"buying costs {format_money(estimate.cost.purchase_usd)}{_doubt(estimate.cost)}; "
+            f"this job's share with power is {format_money(estimate.cost.owned_usd)}"
         )
     if estimate.cost.break_even_h is not None:
         found.append(f"buying pays after {estimate.cost.break_even_h:,.0f} h of use instead of renting")
@@ -162,6 +175,10 @@ def reasons(problem: Problem, row: Ranked, estimate: EstimateDocument) -> tuple[
     if estimate.bottleneck:
         found.append(f"limited by {estimate.bottleneck}")
     return tuple(found)
+
+
+def _doubt(cost: CostDocument) -> str:
+    return f" ({cost.purchase_unverified})" if cost.purchase_unverified else ""
 
 
 def stored_document(

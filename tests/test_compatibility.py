@@ -313,7 +313,8 @@ def test_processors_get_no_notes() -> None:
 def test_a_current_gpu_is_not_flooded_with_warnings(gpu: str) -> None:
     notes = software_notes(DEVICES[gpu], None, TABLES) + host_notes(DEVICES[gpu], 1, None, None, TABLES)
     assert len(that_matter(notes)) <= 3
-    assert all(note.level == "caution" for note in that_matter(notes))
+    card = DEVICES[gpu].board.form_factor == "PCIe"
+    assert all(note.level == "caution" for note in that_matter(notes) if card or note.topic != "slots")
 
 
 def test_every_id_of_the_tables_is_a_gpu() -> None:
@@ -407,10 +408,10 @@ def test_passive_cards_work_where_air_is_blown() -> None:
 def test_modules_are_bought_by_the_baseboard() -> None:
     one = host_note(host_notes(DEVICES["h100-sxm5-80gb"], 1, None, None, TABLES), "slots")
     eight = host_note(host_notes(DEVICES["h100-sxm5-80gb"], 8, None, None, TABLES), "slots")
-    assert (one.level, eight.level) == ("caution", "works")
+    assert (one.level, eight.level) == ("blocked", "works")
     assert "h100-pcie-80gb" in one.text
     four = host_note(host_notes(DEVICES["b200-sxm-180gb"], 4, None, None, TABLES), "slots")
-    assert (four.level, "baseboards carry 8" in four.text) == ("caution", True)
+    assert (four.level, "baseboards carry 8" in four.text) == ("blocked", True)
 
 
 def test_bridges_join_pairs_of_cards() -> None:

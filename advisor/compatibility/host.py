@@ -226,6 +226,7 @@ def _form(device: Device, count: int, facts: HostFacts, host: HostTables) -> Ite
         if any(count % size == 0 for size in board.sizes):
             level = "works"
         else:
+            level = "blocked"
             text += f", so {count} alone can be rented but hardly bought"
     card = host.card_versions.gpus.get(device.id)
     if card is not None and level != "works":

@@ -165,7 +165,7 @@ def _ranked(row: RecommendationDocument, *, by_job: bool) -> tuple[str | Cell, .
         Cell(fit, need.value / row.memory.available_gib, bar),
         Cell(words.duration(row), _known(None if hours is None else hours[0])),
         Cell(words.cost(cost), _known(total)),
-        Cell(words.money(cost.purchase_usd), _known(cost.purchase_usd)),
+        Cell(words.price(cost), _known(cost.purchase_usd)),
         Cell(words.money(rent), _known(rent)),
         Cell(
             f"{energy.value:,.3g} kWh" if energy else words.UNKNOWN, _known(energy.value if energy else None)
@@ -260,7 +260,7 @@ def _gpus(answer: GpuAnswer) -> Iterator[str]:
                 words.tensor_rate(gpu), _known(gpu.tensor_tflops.get("bf16", gpu.tensor_tflops.get("fp16")))
             ),
             Cell(f"{gpu.tdp_w:.0f}", gpu.tdp_w),
-            Cell(words.money(gpu.purchase_usd), _known(gpu.purchase_usd)),
+            Cell(words.price(gpu), _known(gpu.purchase_usd)),
             Cell(words.money(gpu.rent_usd_per_gpu_h), _known(gpu.rent_usd_per_gpu_h)),
         )
         for gpu in answer.gpus

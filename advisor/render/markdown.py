@@ -191,7 +191,7 @@ def _gpus(answer: GpuAnswer) -> list[str]:
         (
             (gpu.id, gpu.name, words.gib(gpu.memory_gib), f"{gpu.bandwidth_gb_s:.0f}",
              f"{gpu.fp32_tflops:.1f}", words.tensor_rate(gpu), f"{gpu.tdp_w:.0f}",
-             words.money(gpu.purchase_usd), words.money(gpu.rent_usd_per_gpu_h))
+             words.price(gpu), words.money(gpu.rent_usd_per_gpu_h))
             for gpu in answer.gpus
         ),
         numeric=2,

@@ -9,6 +9,7 @@ from advisor.price_documents import GpuPricesDocument, PriceDocument, PricesAnsw
 from advisor.quantity import Model
 from advisor.quotes.documents import ImportAnswer, QuoteDocument
 from advisor.render.table import Column, Page, Writer
+from advisor.render.words import GUESS, GUESSED
 from advisor.units import format_money, plain
 
 NOT_KNOWN = "-"
@@ -43,7 +44,8 @@ def amount(price: PriceDocument | None) -> str:
     if price is None:
         return NOT_KNOWN
     whole = f" x{price.gpus_per_instance}" if price.gpus_per_instance > 1 else ""
-    return f"{format_money(price.price_usd)}{whole}{OLD if price.old else ''}"
+    guess = GUESS if price.unverified else ""
+    return f"{format_money(price.price_usd)}{whole}{guess}{OLD if price.old else ''}"
 
 
 def kind(price: PriceDocument | None) -> str:
@@ -71,7 +73,8 @@ def _prices(writer: Writer, answer: PricesAnswer) -> None:
         _many(writer, answer.gpus)
     writer.line(
         (
-            f"{OLD}: older than {answer.old_after_days} days on {answer.as_of}. Dollars a card; rent a GPU and hour.",
+            f"{OLD}: older than {answer.old_after_days} days on {answer.as_of}. {GUESSED}. "
+            "Dollars a card; rent a GPU and hour.",
             "dim",
         )
     )

@@ -224,6 +224,8 @@ def _recommend(writer: Writer, answer: RecommendAnswer) -> None:
         columns, extra = _recommend_columns(rows, answer.objective)
         writer.grid(columns, extra=extra, under=[words.why(row) for row in rows])
         writer.line(("P *: no other answer is both faster and cheaper. (a-b): 80 % interval.", "dim"))
+        if any(row.cost.purchase_unverified for row in rows):
+            writer.line((f"{words.GUESSED}.", "dim"))
         writer.blank()
         named = [
             ("ranked by", words.objective(answer)),
@@ -265,7 +267,7 @@ def _recommend_columns(
             [_number(row.energy_kwh.value if row.energy_kwh else None, "kWh") for row in rows],
             "right",
         ),
-        Column("Purchase", [words.money(row.cost.purchase_usd) for row in rows], "right"),
+        Column("Purchase", [words.price(row.cost) for row in rows], "right"),
         Column("$/GPU-h", [words.money(row.cost.rent_usd_per_gpu_h) for row in rows], "right"),
         *(column for column in (per_watt, per_dollar) if column not in sought),
         Column("Bottleneck", [plain(row.bottleneck or words.UNKNOWN) for row in rows]),
@@ -445,7 +447,7 @@ def _gpus(writer: Writer, answer: GpuAnswer) -> None:
         Column("fp32", [f"{gpu.fp32_tflops:.1f}" for gpu in gpus], "right"),
         Column("Tensor", [words.tensor_rate(gpu) for gpu in gpus], "right"),
         Column("TDP", [_number(gpu.tdp_w, "W") for gpu in gpus], "right"),
-        Column("Price", [words.money(gpu.purchase_usd) for gpu in gpus], "right"),
+        Column("Price", [words.price(gpu) for gpu in gpus], "right"),
         Column("$/h", [words.money(gpu.rent_usd_per_gpu_h) for gpu in gpus], "right"),
     ]
     extra = [
@@ -457,6 +459,8 @@ def _gpus(writer: Writer, answer: GpuAnswer) -> None:
     ]
     writer.grid(columns, extra=extra)
     writer.line(("fp32 and Tensor in TFLOP/s, dense, as training accumulates; prices in US dollars.", "dim"))
+    if any(gpu.purchase_unverified for gpu in gpus):
+        writer.line((f"{words.GUESSED}.", "dim"))
     if any(marks):
         writer.line(("* this entry replaces a shipped one.", "dim"))
 

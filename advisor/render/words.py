@@ -26,6 +26,11 @@ from advisor.units import HOUR_S, format_count, format_duration, format_money, p
 UNKNOWN = "-"
 """What a table shows for a number that is not known."""
 
+GUESS = "?"
+"""Stands behind an amount that rests on a guess."""
+
+GUESSED = f"{GUESS}: rests on a price from memory, which nobody has checked"
+
 _BRANDS = ("NVIDIA ", "GeForce ", "AMD ", "Intel ")
 _CONSTRAINTS = {
     "memory": "too little memory",
@@ -272,9 +277,10 @@ def duration_header(estimates: Sequence[EstimateDocument]) -> str:
 def cost(document: CostDocument) -> str:
     """Return the cost of the job and the way to it, or the price where there is no job to cost."""
     if document.total_usd is not None:
-        return f"{format_money(document.total_usd)} {document.total_by or ''}".rstrip()
+        guess = GUESS if document.total_by == "buy" and document.purchase_unverified else ""
+        return f"{format_money(document.total_usd)}{guess} {document.total_by or ''}".rstrip()
     if document.purchase_usd is not None:
-        return format_money(document.purchase_usd)
+        return price(document)
     if document.rent_usd_per_gpu_h is not None:
         return f"{format_money(document.rent_usd_per_gpu_h)}/GPU-h"
     return UNKNOWN
@@ -288,6 +294,11 @@ def cost_header(estimates: Sequence[EstimateDocument]) -> str:
 def money(usd: float | None) -> str:
     """Return dollars, or the mark for what is not known."""
     return UNKNOWN if usd is None else format_money(usd)
+
+
+def price(document: CostDocument | GpuDocument | PickDocument) -> str:
+    """Return what buying costs, marked where it is a guess."""
+    return money(document.purchase_usd) + (GUESS if document.purchase_unverified else "")
 
 
 def layout(sharding: ShardingDocument) -> str:
@@ -508,7 +519,7 @@ def pick(document: PickDocument) -> str:
         text
         for text in (
             format_duration(document.total_time_h) if document.total_time_h is not None else "",
-            f"{format_money(document.purchase_usd)} to buy" if document.purchase_usd is not None else "",
+            f"{price(document)} to buy" if document.purchase_usd is not None else "",
             f"{format_money(document.rent_usd)} to rent" if document.rent_usd is not None else "",
             f"{format_money(document.rent_usd_per_h)} an hour to rent"
             if document.rent_usd is None and document.rent_usd_per_h is not None
@@ -557,7 +568,7 @@ COMPATIBILITY = "Will it work"
 
 def compatibility(gpu: GpuDocument) -> list[str]:
     """Return where a device works, what needs care, and what does not work, the gravest first."""
-    marks = {"works": "", "caution": "take care: ", "blocked": "does not work: "}
+    marks = {"works": "", "caution": "take care: ", "blocked": "not possible: "}
     return [
         f"{marks[each.level]}{plain(each.text)}{' (unverified)' if each.unverified else ''}"
         for each in gpu.compatibility
@@ -621,7 +632,7 @@ def compare_rows(
         ("samples/s per W", [per_watt(item) for item in estimates]),
         ("cost", [money(item.cost.total_usd) for item in estimates]),
         ("by", [str(item.cost.total_by or UNKNOWN) for item in estimates]),
-        ("purchase", [money(item.cost.purchase_usd) for item in estimates]),
+        ("purchase", [price(item.cost) for item in estimates]),
         ("rent/GPU-h", [money(item.cost.rent_usd_per_gpu_h) for item in estimates]),
         ("precision", [precision(item.plan) for item in estimates]),
         ("micro-batch", [str(item.plan.micro_batch) for item in estimates]),

@@ -34,7 +34,7 @@ COLUMNS = (
 )
 """What tells devices apart first, so that a narrow window has it without scrolling sideways."""
 
-EXPLAINED = "GB/s of memory, dense TFLOP/s of the tensor cores, W, dollars"
+EXPLAINED = "GB/s of memory, dense TFLOP/s of the tensor cores, W, dollars (?: from memory)"
 
 _16_BIT = ("bf16", "fp16")
 
@@ -221,7 +221,7 @@ def _row(gpu: GpuDocument, *, picked: bool) -> Row:
             cell(f"{gpu.bandwidth_gb_s:,.0f}"),
             cell(words.tensor_rate(gpu)),
             cell(f"{gpu.tdp_w:,.0f}"),
-            cell(words.money(gpu.purchase_usd)),
+            cell(words.price(gpu)),
             cell(words.money(gpu.rent_usd_per_gpu_h)),
             cell(gpu.vendor),
             cell(_segment(gpu)),

@@ -8,7 +8,7 @@ from advisor.documents import ExcludedDocument, MemoryDocument, RecommendAnswer,
 from advisor.render import words
 from advisor.tui.desk import Choice
 from advisor.tui.widgets.table import Column, Part, Row, cell
-from advisor.units import format_count, format_money, plain
+from advisor.units import format_count, plain
 
 PICKED, FRONT = "+", "*"
 _BAR = 6
@@ -81,7 +81,7 @@ def _ranked(item: RecommendationDocument, picked: bool, *, narrow: bool) -> Row:
             _memory(item.memory, narrow=narrow),
             words.duration(item),
             words.cost(cost),
-            words.money(cost.purchase_usd),
+            words.price(cost),
             words.UNKNOWN if rent is None else f"{rent:,.2f}",
             words.UNKNOWN if energy is None else f"{energy:,.3g}",
             words.UNKNOWN if item.power_w is None else f"{item.power_w:,.0f}",
@@ -157,10 +157,6 @@ def picks_line(answer: RecommendAnswer) -> str:
     for pick in answer.picks:
         key = (pick.gpu, pick.count)
         labels.setdefault(key, []).append(pick.label)
-        price = (
-            f" {format_money(pick.purchase_usd)}"
-            if pick.purchase_usd and pick.label != "best to rent"
-            else ""
-        )
+        price = f" {words.price(pick)}" if pick.purchase_usd and pick.label != "best to rent" else ""
         texts[key] = texts.get(key) or f"{words.counted(pick.name, pick.count)}{price}"
     return "  |  ".join(f"{', '.join(names)}: {texts[key]}" for key, names in labels.items())
