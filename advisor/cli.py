@@ -34,7 +34,7 @@ _T = TypeVar("_T")
 FORMATS = ("table", "json", "markdown", "csv", "html")
 SCHEMAS = (
     "workload", "estimate", "recommend", "compare", "gpu", "model", "price", "table", "accuracy", "calibration",
-    "calibrations", "check", "prices", "refresh", "fleet", "fleet-file",
+    "calibrations", "check", "prices", "refresh", "price-import", "fleet", "fleet-file",
 )  # fmt: skip
 AXES = ("gpu", "source", "family", "method")
 SHELLS = ("bash", "zsh", "tcsh")

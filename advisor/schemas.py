@@ -26,6 +26,7 @@ from advisor.network import NetworkTable
 from advisor.price_documents import PricesAnswer
 from advisor.prices import PriceRecord
 from advisor.profile import Profile
+from advisor.quotes.documents import ImportAnswer
 from advisor.workload import Workload
 
 SCHEMAS: Mapping[str, type[BaseModel]] = {
@@ -43,6 +44,7 @@ SCHEMAS: Mapping[str, type[BaseModel]] = {
     "check": CheckAnswer,
     "prices": PricesAnswer,
     "refresh": RefreshAnswer,
+    "price-import": ImportAnswer,
     "fleet": FleetAnswer,
     "fleet-file": FleetFile,
 }

@@ -22,7 +22,7 @@ from advisor.candidates import Candidate, candidates
 from advisor.catalog import load_devices, name_index
 from advisor.compatibility_tables import CompatibilityTables, load_compatibility
 from advisor.corrections import Corrected, cautions, corrected
-from advisor.cost_answers import PriceTags, by_way, described, flip_documents, outlay_documents
+from advisor.cost_answers import by_way, flip_documents, outlay_documents
 from advisor.describe.named import list_models, load_named
 from advisor.describe.shipped_networks import shipped_networks
 from advisor.describe.subject import NetworkSubject, Subject
@@ -43,7 +43,7 @@ from advisor.documents import (
     RelaxDocument,
     WhatIfDocument,
 )
-from advisor.economics import Prices, Terms
+from advisor.economics import Terms
 from advisor.efficiency import load_constants
 from advisor.errors import InputError
 from advisor.errors import nearest as nearest_names
@@ -57,20 +57,19 @@ from advisor.fleet_documents import FleetAnswer
 from advisor.fleet_file import Fleet
 from advisor.fleet_market import demand_of, fleet_limits, fleet_terms, gpu_of, offer_of
 from advisor.hardware import Device, NameIndex
-from advisor.host_facts import HostFacts
-from advisor.hosts import HostTable, host_for, load_hosts
+from advisor.hosts import load_hosts
 from advisor.hub_model import HubModel
 from advisor.local_cpu import local_cpu_name
 from advisor.models import CodePolicy, named_subject, operator_table, runnable_of, subject_of
 from advisor.network import NetworkTable
 from advisor.objective import Objective
-from advisor.places import Place, load_places, place
+from advisor.places import Place, load_places
 from advisor.plan import counts
 from advisor.price_answers import gpu_prices, prices_answer
 from advisor.price_book import PriceBook, load_prices
 from advisor.price_documents import PricesAnswer
-from advisor.prices import PriceRecord
 from advisor.problem import Problem, problem_of, refusal
+from advisor.procurement import Procurement
 from advisor.published_runs import PublishedRuns
 from advisor.quote_files import NO_QUOTE_FILES, QuoteFiles, imported_quotes
 from advisor.ranking import (
@@ -92,7 +91,7 @@ from advisor.ranking import (
 from advisor.roofline import roofline_document
 from advisor.schemas import schema
 from advisor.searched import Searched, SearchedBefore
-from advisor.suitability import Suitability, compatibility_documents
+from advisor.suitability import compatibility_documents
 from advisor.terms import described_terms, terms_of
 from advisor.torch_model import TorchModel
 from advisor.units import GIB
@@ -108,7 +107,7 @@ from advisor.views import (
     reasons,
     stored_document,
 )
-from advisor.workload import Constraints, Economics, Software, Transformer, Workload
+from advisor.workload import Constraints, Transformer, Workload
 from advisor.yaml_io import data_root
 
 __all__ = ["Advisor", "CodePolicy", "open_advisor", "schema"]
@@ -119,9 +118,6 @@ LOCAL = "local"
 LARGEST_COUNT = 512
 """Where a datacenter GPU does not fit in one node and the user sets no limit, whole nodes up to this many are tried."""
 
-
-BOARDS = (1, 2, 4, 8)
-"""GPUs that are sold on one board, or as one module."""
 
 FILTERS = ("vendors", "segments", "ecc", "min_memory_gib")
 """Constraints on the device itself."""
@@ -169,9 +165,6 @@ class Advisor:
         self._root = root or data_root()
         self._code = code or CodePolicy()
         self._subjects: dict[str, Subject] = {}
-        self._tagged: dict[tuple[str, int, bool, bool], PriceTags] = {}
-        self._rented: dict[tuple[str, int], tuple[PriceRecord | None, PriceRecord | None]] = {}
-        self._suited: dict[tuple[Software | None, HostFacts | None, str | None, bool], Suitability] = {}
         self._before = SearchedBefore()
 
     @cached_property
@@ -276,8 +269,8 @@ class Advisor:
         return load_compatibility(self._root)
 
     @cached_property
-    def _hosts(self) -> HostTable:
-        return load_hosts(self._root)
+    def _procurement(self) -> Procurement:
+        return Procurement(self.prices, load_hosts(self._root), self._places, self._compatibility)
 
     def recommend(
         self,
@@ -337,7 +330,7 @@ class Advisor:
             objective_explained=EXPLANATIONS[objective],
             recommendations=rows,
             picks=tuple(
-                pick_document(problem, label, row, ranking.index(row) + 1, self._doubt(row.candidate))
+                pick_document(problem, label, row, ranking.index(row) + 1, self._price_doubt(row.candidate))
                 for label, row in picks(ranking, constraints, objective)
             ),
             shown=len(rows),
@@ -407,13 +400,17 @@ class Advisor:
                 relax[job.name] = list(self._relaxations(problem, refused, excluded[job.name]))
             for candidate in tried:
                 if candidate.fits:
-                    tags = self._tags(candidate.device, candidate.count, job.workload.economics)
+                    tags = self._procurement.tags(candidate.device, candidate.count, job.workload.economics)
                     offers.append(offer_of(job, problem, candidate, tags, self.constants))
                     found.setdefault(candidate.device.id, []).append(candidate)
         terms = terms_of(fleet.economics, self._places)
+        tiers = self._procurement.tiers
         market = Market(
             demands=[demand_of(job) for job in fleet.jobs],
-            gpus=[gpu_of(each, self._tiers(each[0].device, fleet)) for each in found.values()],
+            gpus=[
+                gpu_of(each, self._procurement.tiers(fleet.jobs[0].workload, each[0].device))
+                for each in found.values()
+            ],
             offers=offers,
             terms=fleet_terms(fleet, terms),
             limits=fleet_limits(fleet),
@@ -424,17 +421,9 @@ class Advisor:
             warnings=(*fleet.notes, *self.prices.messages, *self._corrected.messages),
         )  # fmt: skip
 
-    def _tiers(self, device: Device, fleet: Fleet) -> tuple[PriceRecord, ...]:
-        """Return the prices at which a fleet may buy a device."""
-        suitability = self._suitability(fleet.jobs[0].workload)
-        least = next((count for count in BOARDS if suitability.no_purchase(device, count) is None), None)
-        if least is None:
-            return ()
-        return self.prices.purchase_tiers(device.id, least, quoted=fleet.constraints.quoted)
-
     def _wanted(self, problem: Problem) -> tuple[list[Device], list[ExcludedDocument]]:
         """Return the GPUs that a problem can be run on, and why not the others."""
-        suitability = self._suitability(problem.workload)
+        suitability = self._procurement.suitability(problem.workload)
         wanted: list[Device] = []
         excluded: list[ExcludedDocument] = []
         for device in self.devices:
@@ -733,79 +722,12 @@ class Advisor:
             devices = [device for device in team.devices if wanted is None or device.id in wanted]
             choices = searched.best(team, count) if devices else None
             if choices is not None:
-                prices = {device.id: self._prices_of(problem, device, count) for device in devices}
+                prices = {
+                    device.id: self._procurement.prices(problem.workload, device, count) for device in devices
+                }
                 yield from candidates(problem, team, count, choices, prices, terms, self.constants)
 
-    def _prices_of(self, problem: Problem, device: Device, count: int) -> Prices:
-        economics = problem.workload.economics
-        tags = self._tags(device, count, economics)
-        on_demand, _ = self._rents(device.id, count)
-        own, host = economics.host_usd_per_gpu, tags.host
-        return Prices(
-            purchase_usd=tags.purchase.price_usd if tags.purchase else None,
-            rent_usd_per_h=on_demand.price_usd if on_demand else None,
-            billed_gpus=on_demand.gpus_per_instance if on_demand else 1,
-            spot_usd_per_h=tags.spot.price_usd if tags.spot else None,
-            spot_billed_gpus=tags.spot.gpus_per_instance if tags.spot else 1,
-            host_usd_per_gpu=own if isinstance(own, float | int) else host.usd_per_gpu if host else 0.0,
-            host_power_w_per_gpu=host.power_w_per_gpu if host else 0.0,
-            host_idle_w_per_gpu=host.idle_power_w_per_gpu if host else 0.0,
-            no_purchase=self._no_purchase(problem.workload, device, count, tags.purchase),
-        )
-
-    def _no_purchase(
-        self, workload: Workload, device: Device, count: int, price: PriceRecord | None
-    ) -> str | None:
-        """Return why GPUs that have a price cannot be bought; None where they can, or have none."""
-        if price is not None and workload.constraints.quoted and price.kind != "quote":
-            return "no quote to buy it"
-        return self._suitability(workload).no_purchase(device, count)
-
-    def _suitability(self, workload: Workload) -> Suitability:
-        """Return what judges whether GPUs work for a workload; the same for all that agree in what it asks."""
-        country = workload.economics.country
-        key = (
-            None if workload.model.learner else workload.software,
-            workload.host,
-            place(country, self._places).country if country else None,
-            "buy" in workload.constraints.acquire,
-        )
-        if key not in self._suited:
-            software, host, code, buying = key
-            self._suited[key] = Suitability(self._compatibility, software, host, code, buying=buying)
-        return self._suited[key]
-
-    def _rents(self, gpu: str, count: int) -> tuple[PriceRecord | None, PriceRecord | None]:
-        """Return the prices on demand and spot."""
-        if (gpu, count) not in self._rented:
-            book = self.prices
-            self._rented[gpu, count] = book.rent_price(gpu, count), book.spot_price(gpu, count)
-        return self._rented[gpu, count]
-
-    def _tags(self, device: Device, count: int, economics: Economics) -> PriceTags:
-        """Return the prices behind the costs of a number of a device, and what is to be said of them."""
-        with_host = economics.host_usd_per_gpu != "none"
-        key = (device.id, count, economics.spot, with_host)
-        if key not in self._tagged:
-            book = self.prices
-            on_demand, spot = self._rents(device.id, count)
-            buy, rent = book.buy_price(device.id, count), spot if economics.spot else on_demand
-            self._tagged[key] = PriceTags(
-                purchase=buy,
-                rent=rent,
-                spot=spot,
-                host=host_for(device, count, self._hosts) if with_host else None,
-                purchase_spread=book.purchase_spread(buy) if buy else 1.0,
-                rent_spread=book.rent_spread(rent) if rent else 1.0,
-                old=tuple(
-                    f"{what} {described(record)}"
-                    for what, record in (("to buy,", buy), ("to rent,", rent))
-                    if record is not None and book.is_old(record)
-                ),
-            )
-        return self._tagged[key]
-
-    def _doubt(self, candidate: Candidate) -> str | None:
+    def _price_doubt(self, candidate: Candidate) -> str | None:
         """Return why the purchase price of a candidate is a guess."""
         price = self.prices.buy_price(candidate.device.id, candidate.count)
         return price.unverified if price else None
@@ -877,9 +799,9 @@ class Advisor:
         estimate = estimate_document(
             problem,
             candidate,
-            self._tags(candidate.device, candidate.count, problem.workload.economics),
+            self._procurement.tags(candidate.device, candidate.count, problem.workload.economics),
             self.constants,
-            suitability=self._suitability(problem.workload),
+            suitability=self._procurement.suitability(problem.workload),
             evidence=evidence,
         )
         cost = by_way(problem, candidate, estimate.cost, row.way, estimate.total_time_h)
@@ -949,13 +871,13 @@ class Advisor:
             )
         candidate = found[0]
         would_fit = () if candidate.fits else tuple(self._would_fit(problem, device, count))
-        tags = self._tags(device, count, problem.workload.economics)
+        tags = self._procurement.tags(device, count, problem.workload.economics)
         estimate = estimate_document(
             problem,
             candidate,
             tags,
             self.constants,
-            suitability=self._suitability(problem.workload),
+            suitability=self._procurement.suitability(problem.workload),
             evidence=self._published.near(problem, device, count),
             would_fit=would_fit,
         )

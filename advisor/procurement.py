@@ -1,0 +1,123 @@
+"""At what prices, and whether at all, GPUs can be had for a workload: prices, machines and suitability together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from advisor.compatibility_tables import CompatibilityTables
+from advisor.cost_answers import PriceTags, described
+from advisor.economics import Prices
+from advisor.hardware import Device
+from advisor.host_facts import HostFacts
+from advisor.hosts import HostTable, host_for
+from advisor.places import Place, place
+from advisor.price_book import PriceBook
+from advisor.prices import PriceRecord
+from advisor.suitability import Suitability
+from advisor.workload import Economics, Software, Workload
+
+BOARDS = (1, 2, 4, 8)
+"""GPUs that are sold on one board, or as one module."""
+
+
+class Procurement:
+    """Answers for one catalog and one price book, each question once.
+
+    Args:
+        book: of prices.
+        hosts: what machines around GPUs cost.
+        places: countries.
+        tables: what runs on and goes into what.
+    """
+
+    def __init__(
+        self, book: PriceBook, hosts: HostTable, places: Mapping[str, Place], tables: CompatibilityTables
+    ) -> None:
+        self._book = book
+        self._hosts = hosts
+        self._places = places
+        self._tables = tables
+        self._tagged: dict[tuple[str, int, bool, bool], PriceTags] = {}
+        self._rented: dict[tuple[str, int], tuple[PriceRecord | None, PriceRecord | None]] = {}
+        self._suited: dict[tuple[Software | None, HostFacts | None, str | None, bool], Suitability] = {}
+
+    def suitability(self, workload: Workload) -> Suitability:
+        """Return what judges whether GPUs work for a workload; the same for all that agree in what it asks.
+
+        Raises:
+            InputError: the country is not known.
+        """
+        country = workload.economics.country
+        key = (
+            None if workload.model.learner else workload.software,
+            workload.host,
+            place(country, self._places).country if country else None,
+            "buy" in workload.constraints.acquire,
+        )
+        if key not in self._suited:
+            software, host, code, buying = key
+            self._suited[key] = Suitability(self._tables, software, host, code, buying=buying)
+        return self._suited[key]
+
+    def prices(self, workload: Workload, device: Device, count: int) -> Prices:
+        """Return the prices of one GPU where ``count`` of a device are had."""
+        economics = workload.economics
+        tags = self.tags(device, count, economics)
+        on_demand, _ = self._rents(device.id, count)
+        own, host = economics.host_usd_per_gpu, tags.host
+        return Prices(
+            purchase_usd=tags.purchase.price_usd if tags.purchase else None,
+            rent_usd_per_h=on_demand.price_usd if on_demand else None,
+            billed_gpus=on_demand.gpus_per_instance if on_demand else 1,
+            spot_usd_per_h=tags.spot.price_usd if tags.spot else None,
+            spot_billed_gpus=tags.spot.gpus_per_instance if tags.spot else 1,
+            host_usd_per_gpu=own if isinstance(own, float | int) else host.usd_per_gpu if host else 0.0,
+            host_power_w_per_gpu=host.power_w_per_gpu if host else 0.0,
+            host_idle_w_per_gpu=host.idle_power_w_per_gpu if host else 0.0,
+            no_purchase=self._no_purchase(workload, device, count, tags.purchase),
+        )
+
+    def tags(self, device: Device, count: int, economics: Economics) -> PriceTags:
+        """Return the prices behind the costs of a number of a device, and what is to be said of them."""
+        with_host = economics.host_usd_per_gpu != "none"
+        key = (device.id, count, economics.spot, with_host)
+        if key not in self._tagged:
+            book = self._book
+            on_demand, spot = self._rents(device.id, count)
+            buy, rent = book.buy_price(device.id, count), spot if economics.spot else on_demand
+            self._tagged[key] = PriceTags(
+                purchase=buy,
+                rent=rent,
+                spot=spot,
+                host=host_for(device, count, self._hosts) if with_host else None,
+                purchase_spread=book.purchase_spread(buy) if buy else 1.0,
+                rent_spread=book.rent_spread(rent) if rent else 1.0,
+                old=tuple(
+                    f"{what} {described(record)}"
+                    for what, record in (("to buy,", buy), ("to rent,", rent))
+                    if record is not None and book.is_old(record)
+                ),
+            )
+        return self._tagged[key]
+
+    def tiers(self, workload: Workload, device: Device) -> tuple[PriceRecord, ...]:
+        """Return the prices at which any number of a device is bought, from the fewest that are sold together on."""
+        suitability = self.suitability(workload)
+        least = next((count for count in BOARDS if suitability.no_purchase(device, count) is None), None)
+        if least is None:
+            return ()
+        return self._book.purchase_tiers(device.id, least, quoted=workload.constraints.quoted)
+
+    def _no_purchase(
+        self, workload: Workload, device: Device, count: int, price: PriceRecord | None
+    ) -> str | None:
+        """Return why GPUs that have a price cannot be bought; None where they can, or have none."""
+        if price is not None and workload.constraints.quoted and price.kind != "quote":
+            return "no quote to buy it"
+        return self.suitability(workload).no_purchase(device, count)
+
+    def _rents(self, gpu: str, count: int) -> tuple[PriceRecord | None, PriceRecord | None]:
+        """Return the prices on demand and spot."""
+        if (gpu, count) not in self._rented:
+            self._rented[gpu, count] = self._book.rent_price(gpu, count), self._book.spot_price(gpu, count)
+        return self._rented[gpu, count]
