@@ -407,10 +407,7 @@ class Advisor:
         tiers = self._procurement.tiers
         market = Market(
             demands=[demand_of(job) for job in fleet.jobs],
-            gpus=[
-                gpu_of(each, self._procurement.tiers(fleet.jobs[0].workload, each[0].device))
-                for each in found.values()
-            ],
+            gpus=[gpu_of(each, tiers(fleet.jobs[0].workload, each[0].device)) for each in found.values()],
             offers=offers,
             terms=fleet_terms(fleet, terms),
             limits=fleet_limits(fleet),
