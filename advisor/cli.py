@@ -183,7 +183,11 @@ def build_parser() -> argparse.ArgumentParser:
 
     models = add("models", "list the shipped models, or show the dimensions of one")
     models.add_argument(
-        "words", nargs="*", metavar="QUERY | show NAME", help="words to search for, or show and a model"
+        "words",
+        nargs="*",
+        metavar="QUERY | show NAME | fetch ORG/NAME",
+        help="words to search for; show and a model; "
+        "fetch asks the Hugging Face hub for the config of one, and keeps it",
     )
 
     accuracy = add("accuracy", "predicted against published, for all runs that are shipped")
@@ -497,6 +501,10 @@ def _gpus(args: argparse.Namespace) -> int:
 
 
 def _models(args: argparse.Namespace) -> int:
+    if args.words[:1] == ["fetch"]:
+        if len(args.words) != 2:
+            raise InputError("missing", source="NAME", accepted="models fetch ORGANISATION/MODEL")
+        return _fetch_model(args, args.words[1])
     name, query = _shown_or_searched(args, "NAME")
     advisor = _open(args)
     _show(args, advisor.models(query) if name is None else advisor.model(name))
@@ -892,22 +900,32 @@ def _open(args: argparse.Namespace, ask: Callable[[TorchModel], bool] | None = N
                 "not a folder", source="--catalog", value=str(folder), accepted="a folder of YAML files"
             )
     if not hasattr(args, "quotes"):
-        return open_advisor(folders, _code_policy(args, ask), hub=_ask_hub)
+        return open_advisor(folders, _code_policy(args, ask), hub=_kept_model)
     return open_advisor(
         folders, _code_policy(args, ask), calibrated=not getattr(args, "no_calibration", False),
-        quotes=_quote_files(args), today=_as_of(args), hub=_ask_hub,
+        quotes=_quote_files(args), today=_as_of(args), hub=_kept_model,
     )  # fmt: skip
 
 
-def _ask_hub(name: str) -> HubModel:
-    """Return a model of the Hugging Face hub: the copy that is kept, else asked over the network."""
+def _kept_model(name: str) -> HubModel:
+    """Return a model of the Hugging Face hub that ``models fetch`` has kept; nobody is asked."""
+    from advisor.fetch.hub import Hub
+    from advisor.user_data import user_data_folder
+
+    return Hub(user_data_folder(), None).model(name)
+
+
+def _fetch_model(args: argparse.Namespace, name: str) -> int:
+    """Ask the Hugging Face hub for a model's config, and keep it for workloads that name it."""
     from advisor.describe.named import transformer_names
     from advisor.fetch.http import Http
     from advisor.fetch.hub import Hub
     from advisor.user_data import user_data_folder
     from advisor.yaml_io import data_root
 
-    return Hub(user_data_folder(), Http, shipped=tuple(transformer_names(data_root()))).model(name)
+    hub = Hub(user_data_folder(), Http, shipped=tuple(transformer_names(data_root())))
+    _show(args, _open(args).fetched(hub.model(name, refresh=True)))
+    return ExitCode.ANSWERED
 
 
 def _code_policy(args: argparse.Namespace, ask: Callable[[TorchModel], bool] | None = None) -> CodePolicy:

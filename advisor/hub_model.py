@@ -39,6 +39,11 @@ class HubName:
         return self.repository.partition("/")[2]
 
     @property
+    def text(self) -> str:
+        """The whole name as one types it."""
+        return self.repository if self.revision is None else f"{self.repository}@{self.revision}"
+
+    @property
     def folder(self) -> str:
         """Name of a folder of its own. The hub tells no two names apart by case, and allows no ``--`` in them."""
         name = self.repository.casefold().replace("/", "--")

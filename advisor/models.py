@@ -169,6 +169,17 @@ def runnable_of(workload: Workload, subject: Subject, code: CodePolicy) -> Torch
     return model
 
 
+def hub_subject(model: HubModel) -> TransformerSubject:
+    """Return the transformer that a model of the hub is.
+
+    Raises:
+        InputError: its config describes none that is known.
+    """
+    subject = _of_config(dict(model.config), model.name, model.name)
+    doubt = model.disagreement(parameter_count(subject.transformer))
+    return replace(subject, notes=(model.source, *model.warnings, *((doubt,) if doubt else ())))
+
+
 def _from_hugging_face(place: str, hub: AskHub | None) -> Subject:
     """Return the model of a config.json, or of a model of the hub."""
     path = Path(place)
@@ -182,10 +193,7 @@ def _from_hugging_face(place: str, hub: AskHub | None) -> Subject:
             f"{place}: no such file",
             hint="give the path of a config.json, or the id of a model of the hub, such as org/name",
         )
-    model = hub(place)
-    subject = _of_config(dict(model.config), place, model.name)
-    doubt = model.disagreement(parameter_count(subject.transformer))
-    return replace(subject, notes=(model.source, *model.warnings, *((doubt,) if doubt else ())))
+    return hub_subject(hub(place))
 
 
 def _of_config(config: Mapping[str, object], place: str, name: str) -> TransformerSubject:

@@ -60,7 +60,7 @@ from advisor.hardware import Device, NameIndex
 from advisor.hosts import load_hosts
 from advisor.hub_model import HubModel
 from advisor.local_cpu import local_cpu_name
-from advisor.models import CodePolicy, named_subject, operator_table, runnable_of, subject_of
+from advisor.models import CodePolicy, hub_subject, named_subject, operator_table, runnable_of, subject_of
 from advisor.network import NetworkTable
 from advisor.objective import Objective
 from advisor.places import Place, load_places
@@ -99,6 +99,7 @@ from advisor.user_data import user_data_folder
 from advisor.views import (
     about,
     factor_documents,
+    fetched_document,
     gpu_document,
     model_document,
     network_document,
@@ -611,6 +612,14 @@ class Advisor:
             *(network_document(network) for network in shipped_networks(self._root).values()),
         )
         return ModelAnswer(models=tuple(each for each in found if _matches(each, words)))
+
+    def fetched(self, model: HubModel) -> ModelAnswer:
+        """Return a model of the Hugging Face hub with its dimensions.
+
+        Raises:
+            InputError: its config describes no transformer that is known.
+        """
+        return ModelAnswer(models=(fetched_document(hub_subject(model)),))
 
     def model(self, name: str) -> ModelAnswer:
         """Return one shipped model with its dimensions.

@@ -8,7 +8,8 @@ from advisor.calibration import StoredProfile
 from advisor.cost_answers import described
 from advisor.describe.named import NamedModel
 from advisor.describe.shipped_networks import ShippedNetwork
-from advisor.describe.weights import active_parameter_count
+from advisor.describe.subject import TransformerSubject
+from advisor.describe.weights import active_parameter_count, parameter_count
 from advisor.documents import (
     CalibrationFactorDocument,
     CostDocument,
@@ -73,6 +74,21 @@ def model_document(model: NamedModel, *, dimensions: bool) -> ModelDocument:
         sequence_length=model.sequence_length,
         aliases=model.aliases,
         dimensions=model.transformer.model_dump(mode="json", exclude_unset=True) if dimensions else None,
+    )
+
+
+def fetched_document(subject: TransformerSubject) -> ModelDocument:
+    """Return a model of the Hugging Face hub with its dimensions, and what is to be said of them."""
+    transformer = subject.transformer
+    return ModelDocument(
+        name=subject.name,
+        family=subject.family,
+        kind="mixture of experts" if transformer.experts else transformer.kind,
+        parameters=parameter_count(transformer),
+        active_parameters=active_parameter_count(transformer),
+        parameters_source="; ".join(subject.notes),
+        sequence_length=None,
+        dimensions=transformer.model_dump(mode="json", exclude_unset=True),
     )
 
 

@@ -115,7 +115,10 @@ class Hub:
 
     def _ask(self, wanted: HubName, copy: HubCopy | None) -> HubModel:
         if self._http is None:
-            raise ExternalError(f"{wanted.repository}: there is no copy, and the network is not to be asked")
+            raise ExternalError(
+                f"{wanted.repository}: not fetched from the hub yet",
+                hint=f"gpu-advisor models fetch {wanted.text} asks the hub; or {_BY_HAND}",
+            )
         with self._http() as http:
             revision = "" if wanted.revision is None else f"/revision/{quote(wanted.revision, safe='')}"
             url = f"{self._base_url}/api/models/{wanted.repository}{revision}"
