@@ -123,7 +123,7 @@ def test_what_is_wrong_is_said_with_the_way_out(run, argv: tuple[str, ...], word
 def test_rows_of_csv_are_those_of_the_document(run) -> None:
     rows = list(csv.DictReader(io.StringIO(run("prices", "--format", "csv", *AS_OF)[1])))
     answer = json.loads(run("prices", "--json", *AS_OF)[1])
-    assert [row["gpu"] for row in rows] == [gpu["gpu"] for gpu in answer["gpus"]]
+    assert {row["gpu"] for row in rows} == {gpu["gpu"] for gpu in answer["gpus"]}
 
 
 def test_refreshed_prices_count_and_what_failed_is_kept_apart(run, server: PriceServer) -> None:
@@ -155,7 +155,7 @@ def test_a_model_of_the_hub_is_fetched_by_its_own_command_alone(run, monkeypatch
         "num_attention_heads": 32, "num_key_value_heads": 8, "vocab_size": 128256, "tie_word_embeddings": True,
     }  # fmt: skip
     job = ("-", "--gpu", "rtx-4090", "--json")
-    workload = b'{"model": {"huggingface": "acme/small"}, "data": {"tokens": 1000000}}'
+    workload = b'{"model": {"huggingface": "acme/small"}, "method": "lora", "data": {"tokens": 1000000}}'
     with HubServer() as hub:
         monkeypatch.setenv(ENDPOINT_VARIABLE, hub.url)
         hub.repositories["acme/small"] = Repository(
