@@ -1,22 +1,14 @@
 """The procurement example of the README: six workloads, three files of quotes, one budget, one decision."""
 
 import json
-from pathlib import Path
 
 import jsonschema
 import pytest
 
 from advisor.errors import ExitCode
 from advisor.service import schema
-
-HERE = Path(__file__).parent / "data" / "procurement"
-QUOTES = ("reseller-germany.csv", "reseller-usa.csv", "cloud.json")
-README = Path(__file__).parents[1] / "README.md"
-
-
-def command(*files: str, fleet: str = "fleet.yaml") -> list[str]:
-    quotes = [word for file in files for word in ("--quotes", str(HERE / file))]
-    return ["fleet", str(HERE / fleet), *quotes, "--rate", "EUR=1.08", "--as-of", "2026-11-23"]
+from tests.readme_blocks import QUOTES, README, fleet_block
+from tests.readme_blocks import fleet_command as command
 
 
 @pytest.fixture
@@ -75,8 +67,7 @@ def test_without_the_quotes_nothing_may_be_bought(run) -> None:
     assert {row["workload"] for row in answer["unmet"]} >= {"chat service"}
 
 
-def test_the_readme_shows_this_decision(run) -> None:
-    _, out, _ = run(*command(*QUOTES), "--width", "100")
-    shown = README.read_text("utf-8")
-    decision = out.split("\nOther fleets")[0]
-    assert decision.strip() in shown
+def test_the_readme_shows_this_decision(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    shown = "\n".join(line.removeprefix("    ") for line in README.read_text("utf-8").splitlines())
+    assert fleet_block() in shown
