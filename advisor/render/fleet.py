@@ -53,11 +53,10 @@ def render(answer: Model, page: Page) -> str:
 
 
 def _grid(writer: Writer, header: Sequence[str], rows: Sequence[Sequence[str]], notes: Sequence[str]) -> None:
-    flexible = 0 if header is PURCHASE_HEADER else 1
-    left = flexible + 1
+    left = 1 if header is PURCHASE_HEADER else 2
     writer.grid(
         [
-            Column(name, [row[place] for row in rows], "left" if place < left else "right", place == flexible)
+            Column(name, [row[place] for row in rows], "left" if place < left else "right", place == 0)
             for place, name in enumerate(header)
         ],
         under=notes,
