@@ -716,40 +716,12 @@ def _fleet(args: argparse.Namespace) -> int:
 
 def _quote_files(args: argparse.Namespace) -> QuoteFiles:
     """Return the files of quotes that the options name, and how to read them."""
-    from pathlib import Path
+    from advisor.quote_files import read_how
 
-    from advisor.quote_files import QuoteFiles
-
-    rates = {}
-    for text in args.rate:
-        currency, _, value = text.partition("=")
-        try:
-            rates[currency.strip().upper()] = float(value)
-        except ValueError:
-            rates[currency.strip().upper()] = 0.0
-        if not 0 < rates[currency.strip().upper()] < 1e6:
-            raise InputError(
-                "not a rate", source="--rate", value=text, accepted="CURRENCY=DOLLARS, such as EUR=1.08"
-            )
-    columns = {}
-    for text in args.column:
-        column, equals, heading = text.partition("=")
-        if not equals or not heading.strip():
-            raise InputError(
-                "not understood",
-                source="--column",
-                value=text,
-                accepted="COLUMN=HEADING, such as gpu=Artikel",
-            )
-        columns[column.strip()] = heading.strip()
-    return QuoteFiles(
-        tuple(Path(name).expanduser() for name in args.quotes),
-        rates,
-        columns,
-        args.decimal,
-        args.date_order,
-        args.currency,
-    )
+    return read_how(
+        args.quotes, rates=args.rate, columns=args.column, decimal=args.decimal, date_order=args.date_order,
+        currency=args.currency,
+    )  # fmt: skip
 
 
 def _as_of(args: argparse.Namespace) -> datetime.date | None:

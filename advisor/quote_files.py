@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import datetime
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
+from advisor.errors import InputError
 from advisor.hardware import NameIndex
 from advisor.prices import PriceRecord
 
@@ -15,6 +16,11 @@ if TYPE_CHECKING:
     from advisor.quotes.amounts import DecimalMark
     from advisor.quotes.read import QuoteFile
     from advisor.quotes.times import DateOrder
+
+LARGEST_RATE = 1e6
+"""Dollars for a unit of any currency, beyond which a rate is a mistake."""
+
+_Word = TypeVar("_Word", bound=str)
 
 Found = tuple[tuple[PriceRecord, ...], tuple[str, ...]]
 """Prices, and what the reader should be told."""
@@ -62,6 +68,70 @@ def _told(file: QuoteFile) -> Iterator[str]:
     yield f"{file.name}: {len(file.quotes)} prices; prices import {file.name} shows how each was understood"
     for warning in file.warnings:
         yield f"{file.name}: {warning}"
+
+
+def read_how(
+    paths: Sequence[str] = (),
+    *,
+    rates: Iterable[str] = (),
+    columns: Iterable[str] = (),
+    decimal: str | None = None,
+    date_order: str | None = None,
+    currency: str | None = None,
+) -> QuoteFiles:
+    """Return files of quotes with how to read them, from what a user typed; empty texts say nothing.
+
+    Args:
+        paths: of the files.
+        rates: ``EUR=1.08``: US dollars for one unit.
+        columns: ``gpu=Artikel``: what a column is called.
+        decimal: ``comma`` or ``point``.
+        date_order: ``dmy`` or ``mdy``.
+        currency: code of three letters.
+
+    Raises:
+        InputError: one of them is not understood.
+    """
+    return QuoteFiles(
+        tuple(Path(path).expanduser() for path in paths),
+        dict(_rate(text) for text in rates),
+        dict(_column(text) for text in columns),
+        _one_of("--decimal", decimal, "comma", "point"),
+        _one_of("--date-order", date_order, "dmy", "mdy"),
+        currency.strip().upper() if currency else None,
+    )
+
+
+def _rate(text: str) -> tuple[str, float]:
+    currency, _, typed = text.partition("=")
+    try:
+        rate = float(typed)
+    except ValueError:
+        rate = 0.0
+    if not currency.strip() or not 0 < rate < LARGEST_RATE:
+        raise InputError(
+            "not a rate", source="--rate", value=text, accepted="CURRENCY=DOLLARS, such as EUR=1.08"
+        )
+    return currency.strip().upper(), rate
+
+
+def _column(text: str) -> tuple[str, str]:
+    column, _, heading = text.partition("=")
+    if not heading.strip():
+        raise InputError(
+            "not understood", source="--column", value=text,
+            accepted="COLUMN=HEADING, such as gpu=Artikel",
+        )  # fmt: skip
+    return column.strip(), heading.strip()
+
+
+def _one_of(option: str, text: str | None, *accepted: _Word) -> _Word | None:
+    if not text:
+        return None
+    for word in accepted:
+        if text.strip().lower() == word:
+            return word
+    raise InputError("not understood", source=option, value=text, accepted=" or ".join(accepted))
 
 
 NO_QUOTE_FILES = QuoteFiles()

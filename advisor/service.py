@@ -215,7 +215,7 @@ class Advisor:
         return None
 
     def reopened(self) -> Advisor:
-        """Return an advisor over the same catalog that reads the calibrations again."""
+        """Return an advisor over the same catalog that reads calibrations and prices again."""
         return self._again(calibrated=True)
 
     def uncalibrated(self) -> Advisor:

@@ -85,7 +85,7 @@ class Face(App[None]):
         self.add_mode("calibrate", lambda: self.shown)
         self.switch_mode("calibrate")
 
-    def on_calibrate_screen_applied(self) -> None:
+    def on_data_changed(self) -> None:
         """Count how often the service is to be opened again."""
         self.applied += 1
 

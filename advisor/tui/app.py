@@ -24,7 +24,7 @@ from advisor.errors import AdvisorError
 from advisor.tui.clipboard import copied_by_desktop
 from advisor.tui.desk import Choice, Desk, Question
 from advisor.tui.screens.decide import DecideScreen
-from advisor.tui.screens.desk_screen import DeskChanged, DeskScreen
+from advisor.tui.screens.desk_screen import DataChanged, DeskChanged, DeskScreen
 from advisor.tui.session import Picked, Session
 from advisor.tui.themes import THEMES
 from advisor.tui.widgets.top_bar import PLACES, TopBar
@@ -178,13 +178,13 @@ class AdvisorApp(_App):
         self._tell_screens()
         self._asked.set()
 
-    def on_calibrate_screen_applied(self) -> None:
-        """Let answers follow a calibration."""
+    @on(DataChanged)
+    def _data_changed(self) -> None:
         self._reopen()
 
     @work(exclusive=True, group="reopen")
     async def _reopen(self) -> None:
-        """Ask a service that has read the calibrations again."""
+        """Ask a service that has read calibrations and prices again."""
         try:
             self.desk.replace_service(await self.desk.ask(lambda service: service.reopened()))
         except AdvisorError as error:

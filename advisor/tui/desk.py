@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from advisor.errors import AdvisorError, InputError
 from advisor.objective import Objective
+from advisor.tui.threads import settle
 
 if TYPE_CHECKING:
     from advisor.documents import RecommendAnswer
@@ -104,9 +105,9 @@ class Desk:
                     self._service = self._open()
                 result = question(self._service)
             except Exception as error:  # noqa: BLE001 - raised again where it was asked
-                _tell(loop, future, error=error)
+                settle(loop, future, error=error)
             else:
-                _tell(loop, future, result=result)
+                settle(loop, future, result=result)
 
         self._jobs.put(job)
         return await future
@@ -134,7 +135,7 @@ class Desk:
         return True
 
     def replace_service(self, service: Advisor) -> None:
-        """Ask another service from now on: one that reads the calibrations again."""
+        """Ask another service from now on: one that reads calibrations and prices again."""
         self._service = service
         self.changed()
 
@@ -179,25 +180,3 @@ def _answered(service: Advisor, question: Question) -> Answered:
     from advisor.tui.reading import answered
 
     return answered(service, question)
-
-
-def _tell(
-    loop: asyncio.AbstractEventLoop,
-    future: asyncio.Future[_T],
-    *,
-    result: _T | None = None,
-    error: Exception | None = None,
-) -> None:
-    def settle() -> None:
-        if future.done():
-            return
-        if error is not None:
-            future.set_exception(error)
-        else:
-            future.set_result(result)  # type: ignore[arg-type]
-
-    try:
-        loop.call_soon_threadsafe(settle)
-    except RuntimeError:
-        # The loop is closed: the app has ended, and nobody waits.
-        return

@@ -12,7 +12,6 @@ from textual.app import ComposeResult
 from textual.binding import Binding
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.message import Message
 from textual.widgets import Button, OptionList, RadioSet, Static, TabbedContent, TabPane
 from textual.widgets.option_list import Option
 
@@ -29,7 +28,7 @@ from advisor.render.words import UNKNOWN, workload_title
 from advisor.tui.desk import Desk
 from advisor.tui.dialogs.confirm import Confirm
 from advisor.tui.plain import plain
-from advisor.tui.screens.desk_screen import DeskScreen
+from advisor.tui.screens.desk_screen import DataChanged, DeskScreen
 from advisor.tui.widgets.dotted import DottedButton
 from advisor.tui.widgets.factor_bars import factor_bars
 from advisor.tui.widgets.live_run import LiveRun
@@ -109,9 +108,6 @@ Leaving this screen does not end a measurement; leaving the program does.
     CalibrateScreen.-narrow #stored { height: 7; border-bottom: solid $panel; }
     CalibrateScreen #stored { scrollbar-size: 1 1; }
     """
-
-    class Applied(Message):
-        """Calibrations are others than before: estimates follow once the service is opened again."""
 
     def __init__(self, desk: Desk) -> None:
         super().__init__(desk)
@@ -346,7 +342,7 @@ Leaving this screen does not end a measurement; leaving the program does.
         how = "stopped; what was measured is kept" if ran.interrupted else "measured and kept"
         self.live.end(f"{how} as {ran.name}")
         self.notify(f"{how} as {ran.name}", markup=False)
-        self.post_message(self.Applied())
+        self.post_message(DataChanged())
         self._wanted = ran.name
         self._list_stored()
         if self.query_one(TabbedContent).active == "measure" and not ran.interrupted:
@@ -479,7 +475,7 @@ Leaving this screen does not end a measurement; leaving the program does.
             self.notify(str(error), title="Error", severity="error", markup=False)
             return
         self.notify(f"removed {row.name}", markup=False)
-        self.post_message(self.Applied())
+        self.post_message(DataChanged())
         self._list_stored()
 
     def exported(self) -> tuple[Model, str] | None:

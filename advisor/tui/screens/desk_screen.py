@@ -22,6 +22,10 @@ class DeskChanged(Message):
     """Something on the desk is new."""
 
 
+class DataChanged(Message):
+    """Calibrations or prices are others than before: answers follow once the service is opened again."""
+
+
 class DeskScreen(Screen[None]):
     """A full screen over the desk, between the bar of all screens and the keys that work here.
 
