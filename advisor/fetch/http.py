@@ -9,10 +9,10 @@ from __future__ import annotations
 import json
 import time
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from advisor.errors import ExternalError
 from advisor.fetch.pauses import LONGEST_WAIT_S, backed_off_s, retry_after_s
@@ -31,6 +31,8 @@ _LONGEST_CONNECT_S = 6.0
 _MOST_REDIRECTS = 8
 _EXPLAINED_BY_CALLER = (304, 401, 403, 404)
 _BUSY = 429
+_LOOK_UP_S = 0.1
+"""How often it is asked whether an answer is still wanted."""
 
 
 class StoppedError(ExternalError):
@@ -77,7 +79,7 @@ class Http:
         attempts: how often one request is sent at most.
         wait: sleeps for that many seconds before the next attempt.
         total_s: longest time of one request with everything: redirects, attempts, pauses.
-        cancelled: asked before each attempt and between pieces of a body.
+        cancelled: asked before each attempt, and several times a second while one goes on.
     """
 
     def __init__(
@@ -169,7 +171,7 @@ class Http:
         while True:
             self._stop_if_cancelled()
             try:
-                return self._runner.run(self._exchange(request, end, limit_bytes))
+                return self._runner.run(self._watched(self._exchange(request, end, limit_bytes)))
             except _TryAgainError as fault:
                 pause_s = backed_off_s(attempt) if fault.after_s is None else fault.after_s
                 if attempt >= self._attempts:
@@ -184,6 +186,22 @@ class Http:
     def _stop_if_cancelled(self) -> None:
         if self._cancelled():
             raise StoppedError("stopped")
+
+    async def _watched(self, exchange: Coroutine[Any, Any, Reply]) -> Reply:
+        """Return what an exchange brings, unless it is no longer wanted: a server may be silent for long."""
+        import asyncio
+
+        task = asyncio.ensure_future(exchange)
+        try:
+            while not task.done():
+                await asyncio.wait({task}, timeout=_LOOK_UP_S)
+                if not task.done():
+                    self._stop_if_cancelled()
+        finally:
+            if not task.done():
+                task.cancel()
+                await asyncio.wait({task})
+        return task.result()
 
     async def _exchange(self, request: httpx.Request, end: float, limit_bytes: int) -> Reply:
         import asyncio
@@ -241,7 +259,6 @@ class Http:
         unzip = zlib.decompressobj(wbits=31) if "gzip" in encoding else None
         body = bytearray()
         async for piece in response.aiter_raw():
-            self._stop_if_cancelled()
             if unzip is None:
                 body += piece
             else:

@@ -36,7 +36,7 @@ from advisor.tui.widgets.refresh_run import RefreshRun
 from advisor.tui.widgets.table import Column, Part, Row, Table, cell
 
 COLUMNS = (
-    Column("name", "Name", widest=26),
+    Column("name", "Name", widest=24),
     Column("buy", "Buy", right=True),
     Column("kind", "Which"),
     Column("rent", "Rent/h", right=True),
@@ -86,8 +86,8 @@ rent a GPU for an hour, your quote, else the median of the newest year's offers.
         Binding(
             "ctrl+r", "refresh", "Refresh", show=False, tooltip="Ask public price lists over the network"
         ),
-        Binding("i", "import_quotes", "Import quotes"),
-        Binding("x,delete", "remove", "Forget quotes", key_display="x"),
+        Binding("i", "import_quotes", "Import", tooltip="Import the quotes of a vendor's CSV or JSON"),
+        Binding("x,delete", "remove", "Forget", key_display="x", tooltip="Forget imported quotes"),
         Binding("o", "sources", "Sources", tooltip="Where prices come from"),
         Binding("escape", "back", "Back"),
     ]
@@ -97,8 +97,8 @@ rent a GPU for an hour, your quote, else the median of the newest year's offers.
     PricesScreen #search:focus { background: $primary 25%; }
     PricesScreen #told { height: auto; padding: 0 1; color: $foreground 65%; }
     PricesScreen #told.-problem { color: $text-error; }
-    PricesScreen #list { width: 1fr; }
-    PricesScreen #side { width: 1fr; border-left: solid $panel; }
+    PricesScreen #list { width: 8fr; }
+    PricesScreen #side { width: 7fr; border-left: solid $panel; }
     PricesScreen #detail { padding: 0 1; height: 1fr; }
     PricesScreen #side:focus-within { border-left: solid $accent; }
     PricesScreen.-narrow #side { display: none; border-left: none; }
@@ -204,7 +204,7 @@ rent a GPU for an hour, your quote, else the median of the newest year's offers.
         self._shown, anew = answer or self._shown, answer is not None
         if self._shown is None:
             return
-        room = self.detail.scrollable_content_region.width or self.size.width - 4
+        room = (self.detail.scrollable_content_region.width or self.size.width - 4) - 1
         self.detail.read(plain(render(self._shown, Page(max(room, LEAST_WIDTH)))), anew=anew)
 
     @on(Table.Highlighted)
@@ -279,12 +279,16 @@ rent a GPU for an hour, your quote, else the median of the newest year's offers.
         question = f"This asks public price lists over the network, without an account:\n{hosts}"
         if not await self.app.push_screen_wait(Confirm(question, "Ask them")):
             return
-        answer = await self._refreshed(tuple(asked))
+        stop = self._stop = threading.Event()
+        answer = await self._refreshed(tuple(asked), stop)
+        self._stop = None
+        self.refresh_bindings()
         if answer is None:
             return
         self._show(answer)
-        done = f"{answer.ok} of {len(answer.sources)} sources answered"
-        self.run.ended(f"{done}; what failed keeps its last good copy" if answer.failed else done)
+        done = f"{answer.ok} of {len(asked)} sources answered"
+        kept = "; what failed keeps its last good copy" if answer.failed else ""
+        self.run.ended(f"stopped: {done}" if stop.is_set() else f"{done}{kept}")
         self.post_message(DataChanged())
 
     @property
@@ -292,9 +296,8 @@ rent a GPU for an hour, your quote, else the median of the newest year's offers.
         """Where the asking of sources is seen."""
         return self.query_one(RefreshRun)
 
-    async def _refreshed(self, names: Sequence[str]) -> RefreshAnswer | None:
+    async def _refreshed(self, names: Sequence[str], stop: threading.Event) -> RefreshAnswer | None:
         """Ask the sources where it can be seen and stopped; None where there is nothing to show of it."""
-        stop = self._stop = threading.Event()
         self.run.begin(names)
         self.add_class("-reading")
         self.refresh_bindings()
@@ -308,13 +311,8 @@ rent a GPU for an hour, your quote, else the median of the newest year's offers.
                 "refresh",
             )
         except AdvisorError as error:
-            self.run.ended("stopped; what had answered is kept" if stop.is_set() else f"Error: {error}")
-            if stop.is_set():
-                self.post_message(DataChanged())
+            self.run.ended(f"Error: {error}")
             return None
-        finally:
-            self._stop = None
-            self.refresh_bindings()
 
     @work(exclusive=True, group="stop")
     async def _end_asking(self) -> None:
