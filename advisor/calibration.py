@@ -13,15 +13,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-import yaml
-
 from advisor.errors import AdvisorError, ExternalError, InputError, nearest
 from advisor.network import NetworkTable
 from advisor.profile import Profile
 from advisor.suite import Suite
 from advisor.user_data import DATA_VARIABLE, user_data_folder
 from advisor.whole_file import whole_file
-from advisor.yaml_io import parse_json, parse_yaml, read_text, read_yaml, validate
+from advisor.yaml_io import parse_json, parse_yaml, read_text, read_yaml, validate, yaml_text
 
 SCHEMA = "gpu-advisor/calibration/"
 VERSION = 1
@@ -145,7 +143,7 @@ def profile_of(name: str, profiles: Sequence[StoredProfile]) -> StoredProfile:
 def text_of(profile: Profile) -> str:
     """Return a profile as YAML."""
     data = profile.model_dump(mode="json", exclude_none=True)
-    return HEADER + yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=120)
+    return HEADER + yaml_text(data)
 
 
 def make_sure_of_the_folder() -> None:

@@ -22,7 +22,7 @@ Way = Literal["buy", "rent"]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 Rate = Annotated[float, Field(gt=0, le=1e9)]
 
-_RATES = ("runs_per_week", "runs_per_month", "runs_per_year", "runs", "requests_per_s")
+RATES = ("runs_per_week", "runs_per_month", "runs_per_year", "runs", "requests_per_s")
 _SUFFIXES = (".yaml", ".yml", ".json")
 
 
@@ -48,10 +48,10 @@ class FleetEntry(Model):
 
     @model_validator(mode="after")
     def _one_rate(self) -> Self:
-        given = [name for name in _RATES if getattr(self, name) is not None]
+        given = [name for name in RATES if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(
-                f"give exactly one of {', '.join(_RATES)}; got {', '.join(given) if given else 'none'}"
+                f"give exactly one of {', '.join(RATES)}; got {', '.join(given) if given else 'none'}"
             )
         served = self.requests_per_s is not None
         if self.hours_per_week is not None and not served:

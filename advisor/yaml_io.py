@@ -361,6 +361,11 @@ def read_yaml(path: Path) -> object:
     return parse(read_text(path), str(path))
 
 
+def yaml_text(document: Mapping[str, Any]) -> str:
+    """Return a document as YAML, its fields in their order."""
+    return yaml.safe_dump(document, sort_keys=False, allow_unicode=True, width=120)
+
+
 def locate(text: str, keys: Sequence[str | int]) -> int | None:
     """Return the line, from 1, of the field at ``keys`` in a YAML or JSON text, or of its nearest parent.
 

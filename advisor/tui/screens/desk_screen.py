@@ -36,6 +36,9 @@ class DeskScreen(Screen[None]):
     """
 
     HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (110, "-wide")]  # noqa: RUF012 - as Textual declares it
+    DEFAULT_CSS: ClassVar[str] = """
+    DeskScreen.-narrow TopBar > .-name { display: none; }
+    """
     MODE: ClassVar[str] = ""
     """Its name among :data:`advisor.tui.widgets.top_bar.PLACES`."""
 

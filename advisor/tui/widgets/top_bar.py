@@ -57,7 +57,6 @@ class TopBar(Horizontal):
     TopBar { height: 1; background: $panel; color: $foreground; }
     TopBar > Static { width: auto; padding: 0 1; }
     TopBar > .-name { text-style: bold; }
-    .-narrow TopBar > .-name { display: none; }
     TopBar > .-current { text-style: bold reverse; }
     TopBar > _Tab:hover { text-style: underline; }
     """
