@@ -177,12 +177,12 @@ def test_limits_that_nothing_meets_say_what_to_relax(service: Advisor, tmp_path:
 
     async def steps(app: Face, pilot: Pilot[None]) -> None:
         await opened(app, pilot, path)
-        await dialog(app, pilot, "l", FleetSettings, **{budget: "a lot"})
+        await dialog(app, pilot, "b", FleetSettings, **{budget: "a lot"})
         await until(pilot, lambda: "budget_usd" in said(app))
         await press(app, pilot, **{budget: "1"})
         await until(pilot, lambda: "What to relax" in app.answer)
         assert "constraints.budget_usd" in app.answer
-        await dialog(app, pilot, "l", FleetSettings, **{budget: ""})
+        await dialog(app, pilot, "b", FleetSettings, **{budget: ""})
         await until(pilot, lambda: "The cheapest" in app.answer)
         assert "budget_usd" not in app.shown.draft.text
 

@@ -18,7 +18,7 @@ from advisor.render.table import Column, Page, Writer
 from advisor.units import format_duration, format_money, plain
 
 PURCHASE_HEADER = ("Buy", "Cards", "Each", "Together", "Busy", "Delivery")
-ASSIGNMENT_HEADER = ("Workload", "Runs on", "A run takes", "Deadline", "A year costs")
+ASSIGNMENT_HEADER = ("Workload", "Runs on", "Deadline", "A year costs")
 
 
 def render(answer: Model, page: Page) -> str:
@@ -107,7 +107,6 @@ def assignment_cells(answer: FleetAnswer) -> list[tuple[str, ...]]:
         (
             plain(row.workload),
             f"{_way(row)} {words.counted(row.name, row.count)}",
-            words.hours(row.hours_per_run),
             words.UNKNOWN if row.deadline_h is None else format_duration(row.deadline_h),
             format_money(row.cost_per_year_usd),
         )
@@ -123,7 +122,8 @@ def assignment_note(row: FleetAssignmentDocument) -> str:
     """Return how often a workload runs, and where its rent is from."""
     if row.runs_per_year is not None:
         digits = 1 if row.runs_per_year < 100 else 0
-        parts = [f"{row.runs_per_year:,.{digits}f} runs a year at {words.money(row.cost_per_run_usd)}"]
+        often = f"{row.runs_per_year:,.{digits}f} runs a year of {words.hours(row.hours_per_run)}"
+        parts = [f"{often} at {words.money(row.cost_per_run_usd)}"]
         if row.replicas > 1:
             parts.append(f"{row.replicas} at a time")
     else:

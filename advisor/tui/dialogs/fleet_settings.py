@@ -44,7 +44,7 @@ class FleetSettings(Dialog[Mapping[str, str]]):
     """
 
     DEFAULT_CSS: ClassVar[str] = """
-    FleetSettings .-fields { height: auto; max-height: 17; }
+    FleetSettings .-fields { height: auto; max-height: 12; }
     FleetSettings .-field { height: 1; }
     FleetSettings .-field > Static { width: 20; }
     FleetSettings .-field > Input { border: none; height: 1; padding: 0; width: 1fr; }

@@ -42,7 +42,7 @@ NOTHING = """No workload is in the fleet yet.
 
 a  adds the workload of the first screen, with how often it runs
 o  opens a file: YAML or JSON with `workloads:`, as `gpu-advisor fleet FILE` reads it
-l  sets budget, power and what else holds for all
+b  sets budget, power and what else holds for all
 
 The answer is the cheapest set of GPUs to buy and to rent that meets every deadline."""
 
@@ -66,7 +66,7 @@ within budget and power.
 | `a` | add the workload of the first screen |
 | enter | how often the workload under the cursor runs, its deadline, whether it may be rented |
 | `x`, delete | take it out (asks first) |
-| `l` | budget, power, country, years and what else holds for all |
+| `b` | budget, power, country, years and what else holds for all |
 | `o` | open a fleet file |
 | `w`, ctrl+w | write the fleet as a file; one that exists is replaced on a second press alone |
 | `v` | read the answer, which takes the place of the list in a narrow window |
@@ -77,7 +77,7 @@ within budget and power.
 
     BINDINGS: ClassVar[list[Binding]] = [  # type: ignore[assignment]
         Binding("a", "add", "Add"),
-        Binding("l", "settings", "Limits", tooltip="Budget, power and what else holds for all workloads"),
+        Binding("b", "settings", "Budget", tooltip="Budget, power and what else holds for all workloads"),
         Binding("o", "open_file", "Open", tooltip="Open a fleet file"),
         Binding("w", "write", "Write", tooltip="Write the fleet as a file"),
         Binding("ctrl+w", "write", "Write", show=False, tooltip="Write the fleet as a file"),
