@@ -47,7 +47,7 @@ def estimate(service: Advisor, gpu: str, count: int = 1, workload: Workload = JO
 def without_prices(document: EstimateDocument) -> EstimateDocument:
     """Return an estimate of a GPU that nobody sells or rents."""
     fields = type(document.cost).model_fields
-    cost = {name: () if name == "over_time" else None for name in fields}
+    cost = {name: () if name in ("over_time", "flips") else None for name in fields}
     return document.model_copy(update={"cost": document.cost.model_copy(update=cost)})
 
 

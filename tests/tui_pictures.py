@@ -7,12 +7,13 @@ question with the shipped catalog and no calibration, so they change only with t
 from __future__ import annotations
 
 import asyncio
+import datetime
 import os
 import re
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -47,14 +48,17 @@ SCENES = (
     Scene("compare", ("space", "down", "space", "2"), until="total time"),
     Scene("pareto", ("3",), until="answers by"),
     Scene("catalog", ("4",), until="GiB"),
+    Scene("prices", ("6",), until="newest shipped"),
+    Scene("fleet", ("7", "a", "4", "enter"), (WIDE,), until="The cheapest"),
+    Scene("fleet-list", ("7", "a", "4", "enter"), (NARROW,), until="not written"),
     Scene("export", ("ctrl+s",), until="Write"),
     Scene("help", ("question_mark",), until="Describe the job"),
 )
 README_IMAGES = {"decide": WIDE, "detail": WIDE, "pareto": WIDE}
 
 
-service = cache(open_advisor)
-"""One for all pictures: none of them changes it."""
+service = cache(partial(open_advisor, today=datetime.date(2026, 11, 23)))
+"""One for all pictures: none of them changes it. The day is fixed, since prices are shown with their age."""
 
 
 def text_of(app: AdvisorApp) -> str:
