@@ -412,6 +412,8 @@ class GpuDocument(Model):
     """Why the price is a guess; null where it has a source."""
     rent_usd_per_gpu_h: float | None
     rent_price: str | None
+    prices_as_of: str | None = None
+    """Date of the older of the two prices."""
     origin: str
     overrides: bool
     entry: Mapping[str, Any] | None = None

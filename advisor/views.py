@@ -57,6 +57,7 @@ def gpu_document(
         purchase_unverified=buy.unverified if buy else None,
         rent_usd_per_gpu_h=rent.price_usd if rent else None,
         rent_price=described(rent),
+        prices_as_of=min((price.date for price in (buy, rent) if price), default=None),
         origin=device.origin,
         overrides=device.overrides,
     )

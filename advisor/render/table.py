@@ -458,7 +458,8 @@ def _gpus(writer: Writer, answer: GpuAnswer) -> None:
         Column("Free GiB", [words.gib(gpu.available_gib) for gpu in gpus], "right"),
     ]
     writer.grid(columns, extra=extra)
-    writer.line(("fp32 and Tensor in TFLOP/s, dense, as training accumulates; prices in US dollars.", "dim"))
+    dates = words.price_dates(gpus)
+    writer.line((f"fp32 and Tensor in TFLOP/s, dense, as training accumulates; {dates}.", "dim"))
     if any(gpu.purchase_unverified for gpu in gpus):
         writer.line((f"{words.GUESSED}.", "dim"))
     if any(marks):

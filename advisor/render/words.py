@@ -530,6 +530,15 @@ def pick(document: PickDocument) -> str:
     return f"{counted(document.name, document.count)} (#{document.rank}): {', '.join(ways)}"
 
 
+def price_dates(gpus: Sequence[GpuDocument]) -> str:
+    """Return from when to when the prices of devices are."""
+    dates = sorted(gpu.prices_as_of for gpu in gpus if gpu.prices_as_of is not None)
+    if not dates:
+        return "no price is known"
+    between = dates[0] if dates[0] == dates[-1] else f"{dates[0]} to {dates[-1]}"
+    return f"prices in US dollars, of {between} (gpu-advisor prices has the date of each)"
+
+
 def tensor_rate(gpu: GpuDocument) -> str:
     """Return the dense rate of the 16-bit format that training would use, with the format."""
     for number_format in ("bf16", "fp16"):
