@@ -431,6 +431,6 @@ def warnings(
         found.append(f"purchase price is {described(tags.purchase)}")
     if tags.rent is None:
         found.append("no rental offer known")
-    elif tags.rent.gpus_per_instance > candidate.count:
+    elif candidate.count % tags.rent.gpus_per_instance:
         found.append(f"rented only in instances of {tags.rent.gpus_per_instance} GPUs")
     return tuple(found)

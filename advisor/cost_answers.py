@@ -119,7 +119,8 @@ def cost_document(
         total_usd=None,
         total_by=None,
     )
-    ways = [(cost, way) for cost, way in ((hourly.owned, "buy"), (hourly.rent, "rent")) if cost is not None]
+    owned = hourly.owned if candidate.prices.no_purchase is None else None
+    ways = [(cost, way) for cost, way in ((owned, "buy"), (hourly.rent, "rent")) if cost is not None]
     if not candidate.fits or not ways:
         return document
     way = costs.total_by if known else min(ways)[1]

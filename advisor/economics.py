@@ -9,6 +9,7 @@ equal, the advice flips: :func:`flips` solves that equation for one assumption a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -170,13 +171,20 @@ def hourly_costs(prices: Prices, count: int, power: Power, terms: Terms) -> Hour
 
 
 def _on_demand_per_h(prices: Prices, count: int) -> float | None:
-    return None if prices.rent_usd_per_h is None else prices.rent_usd_per_h * max(count, prices.billed_gpus)
+    return (
+        None if prices.rent_usd_per_h is None else prices.rent_usd_per_h * _billed(count, prices.billed_gpus)
+    )
 
 
 def _spot_per_h(prices: Prices, count: int, terms: Terms) -> float | None:
     if prices.spot_usd_per_h is None:
         return None
-    return prices.spot_usd_per_h * max(count, prices.spot_billed_gpus) * (1 + terms.spot_overhead)
+    return prices.spot_usd_per_h * _billed(count, prices.spot_billed_gpus) * (1 + terms.spot_overhead)
+
+
+def _billed(count: int, instance: int) -> int:
+    """Return the GPUs that are paid for where only whole instances are rented."""
+    return math.ceil(count / instance) * instance
 
 
 def job_costs(prices: Prices, count: int, hours: float | None, power: Power, terms: Terms) -> Costs:
@@ -194,7 +202,7 @@ def job_costs(prices: Prices, count: int, hours: float | None, power: Power, ter
     purchase = None if prices.purchase_usd is None else prices.purchase_usd * count + host
     residual = None if purchase is None else purchase * terms.residual_share
     break_even = None
-    if purchase is not None and hourly.rent is not None:
+    if purchase is not None and hourly.rent is not None and prices.no_purchase is None:
         break_even = break_even_hours(purchase * (1 - terms.residual_share), hourly.rent, hourly.running)
     if hours is None:
         return Costs(
@@ -204,7 +212,8 @@ def job_costs(prices: Prices, count: int, hours: float | None, power: Power, ter
     spot_per_h = _spot_per_h(prices, count, terms)
     owned = None if hourly.owned is None else hourly.owned * hours
     rent = None if hourly.rent is None else hourly.rent * billed
-    ways = [(cost, way) for cost, way in ((owned, "buy"), (rent, "rent")) if cost is not None]
+    bought = owned if prices.no_purchase is None else None
+    ways = [(cost, way) for cost, way in ((bought, "buy"), (rent, "rent")) if cost is not None]
     total, total_by = min(ways) if ways else (None, None)
     wall_kwh = energy_kwh(power.working_w + prices.host_power_w_per_gpu * count, hours) * terms.pue
     return Costs(
@@ -232,6 +241,8 @@ def flips(prices: Prices, count: int, power: Power, terms: Terms) -> Iterator[Fl
     """
     now = hourly_costs(prices, count, power, terms)
     if now.purchase is None or now.owned is None or now.rent is None or prices.purchase_usd is None:
+        return
+    if prices.no_purchase is not None:
         return
     hours, saved = hours_of_use(terms), now.rent - now.running
     net = now.purchase * hours

@@ -20,6 +20,12 @@ def fleet_command(*files: str) -> list[str]:
     return ["fleet", str(PROCUREMENT / "fleet.yaml"), *quotes, "--rate", "EUR=1.08", "--as-of", "2026-11-23"]
 
 
+def top_block() -> str:
+    """Return what the README shows of its first answer."""
+    job = ["llama-3.1-8b", "--method", "lora", "--tokens", "50e6", "--budget", "3000"]
+    return _printed(["recommend", *job, "--top", "3", "--width", "100"]).split("\nAssumptions")[0].strip()
+
+
 def fleet_block() -> str:
     """Return what the README shows of its answer."""
     return _printed([*fleet_command(*QUOTES), "--width", "100"]).split("\nOther fleets")[0].strip()
@@ -39,4 +45,7 @@ def _replaced(text: str, name: str, block: str) -> str:
 
 
 if __name__ == "__main__":
-    README.write_text(_replaced(README.read_text("utf-8"), "fleet", fleet_block()), "utf-8")
+    text = README.read_text("utf-8")
+    for name, block in (("top", top_block()), ("fleet", fleet_block())):
+        text = _replaced(text, name, block)
+    README.write_text(text, "utf-8")

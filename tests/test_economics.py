@@ -77,6 +77,7 @@ def test_an_instance_is_billed_whole() -> None:
     assert costs.break_even_h is None
     assert (cents(costs.total), costs.total_by) == (88.00, "rent")
     assert cents(job_costs(Prices(None, 1.10, 8), 16, 10.0, Power(800.0), HALL).rent) == 176.00
+    assert cents(job_costs(Prices(None, 1.10, 8), 9, 10.0, Power(800.0), HALL).rent) == 176.00, "two instances"
 
 
 def test_buying_never_pays_where_power_costs_more_than_rent() -> None:
@@ -123,7 +124,7 @@ def test_costs_add_up(
         share = hours / (weekly * 365.25 / 7 * years)
         assert costs.owned == pytest.approx(costs.purchase * share + costs.power)
     if rent is not None:
-        assert costs.rent == pytest.approx(rent * max(count, billed) * hours)
+        assert costs.rent == pytest.approx(rent * math.ceil(count / billed) * billed * hours)
     if costs.break_even_h is not None:
         # After that many hours the outlay is the same both ways.
         at = job_costs(Prices(purchase, rent, billed), count, costs.break_even_h, Power(watts), economics)
@@ -185,7 +186,7 @@ class Sheet:
             "power": job_kwh * d["tariff"],
             "idle": idle_cost,
             "owned": depreciation * share + job_kwh * d["tariff"] + idle_cost,
-            "rent": d["rent_usd"] * max(self.cards, self.billed) * rental_hours,
+            "rent": d["rent_usd"] * -(-self.cards // self.billed) * self.billed * rental_hours,
             "carbon_kg": job_kwh * d["carbon_g"] / 1000,
         }
 

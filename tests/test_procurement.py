@@ -1,13 +1,14 @@
 """The procurement example of the README: six workloads, three files of quotes, one budget, one decision."""
 
 import json
+from collections.abc import Callable
 
 import jsonschema
 import pytest
 
 from advisor.errors import ExitCode
 from advisor.service import schema
-from tests.readme_blocks import QUOTES, README, fleet_block
+from tests.readme_blocks import QUOTES, README, fleet_block, top_block
 from tests.readme_blocks import fleet_command as command
 
 
@@ -67,7 +68,10 @@ def test_without_the_quotes_nothing_may_be_bought(run) -> None:
     assert {row["workload"] for row in answer["unmet"]} >= {"chat service"}
 
 
-def test_the_readme_shows_this_decision(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("block", [fleet_block, top_block], ids=["fleet", "top"])
+def test_the_readme_shows_what_the_commands_say(
+    block: Callable[[], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("NO_COLOR", "1")
     shown = "\n".join(line.removeprefix("    ") for line in README.read_text("utf-8").splitlines())
-    assert fleet_block() in shown
+    assert block() in shown

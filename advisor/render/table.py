@@ -224,7 +224,9 @@ def _recommend(writer: Writer, answer: RecommendAnswer) -> None:
         columns, extra = _recommend_columns(rows, answer.objective)
         writer.grid(columns, extra=extra, under=[words.why(row) for row in rows])
         writer.line(("P *: no other answer is both faster and cheaper. (a-b): 80 % interval.", "dim"))
-        if any(row.cost.purchase_unverified for row in rows):
+        if any(words.GUESS in words.cost(row.cost) for row in rows) or any(
+            item.purchase_unverified for item in answer.picks
+        ):
             writer.line((f"{words.GUESSED}.", "dim"))
         writer.blank()
         named = [
