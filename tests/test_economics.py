@@ -77,7 +77,9 @@ def test_an_instance_is_billed_whole() -> None:
     assert costs.break_even_h is None
     assert (cents(costs.total), costs.total_by) == (88.00, "rent")
     assert cents(job_costs(Prices(None, 1.10, 8), 16, 10.0, Power(800.0), HALL).rent) == 176.00
-    assert cents(job_costs(Prices(None, 1.10, 8), 9, 10.0, Power(800.0), HALL).rent) == 176.00, "two instances"
+    assert cents(job_costs(Prices(None, 1.10, 8), 9, 10.0, Power(800.0), HALL).rent) == 176.00, (
+        "two instances"
+    )
 
 
 def test_buying_never_pays_where_power_costs_more_than_rent() -> None:
