@@ -160,6 +160,26 @@ def test_imported_quotes_are_shown_as_understood_and_count_until_they_are_forgot
     drive(steps)
 
 
+def test_the_side_keeps_what_was_imported_and_forgets_what_was_removed() -> None:
+    async def steps(app: Face, pilot: Pilot[None]) -> None:
+        await pilot.press("slash", *"rtx 5090", "enter")
+        await until(pilot, lambda: "(rtx-5090)" in app.detail)
+        await fill(app, pilot, path=str(USA))
+        await until(pilot, lambda: app.changes == 1 and app.cell("rtx-5090", "kind") == "quote")
+        for _ in range(20):
+            await pilot.pause(0.02)
+        assert "How it was read" in app.detail, "new prices are no move of the cursor"
+        await pilot.press("escape", "enter")
+        await until(pilot, lambda: "(rtx-5090)" in app.detail)
+        assert "Acme Computing" in app.detail
+        await pilot.press("x")
+        await until(pilot, lambda: isinstance(app.screen, PickQuotes))
+        app.screen.query_one("#forget", Button).press()
+        await until(pilot, lambda: "(rtx-5090)" in app.detail and "Acme Computing" not in app.detail)
+
+    drive(steps)
+
+
 def test_what_is_wrong_with_quotes_stands_in_the_dialog_until_it_is_right() -> None:
     async def steps(app: Face, pilot: Pilot[None]) -> None:
         await fill(app, pilot, path=str(GERMANY))

@@ -111,6 +111,8 @@ rent a GPU for an hour, your quote, else the median of the newest year's offers.
         self._answer: PricesAnswer | None = None
         self._shown: Model | None = None
         """What stands at the side."""
+        self._followed: str | None = None
+        """The GPU on which the cursor stood last; coming back to it with new prices is no move."""
         self._stop: threading.Event | None = None
         """Ends the asking of sources; None while nobody is asked."""
 
@@ -172,9 +174,19 @@ rent a GPU for an hour, your quote, else the median of the newest year's offers.
             return
         self.table.set_rows(_row(gpu) for gpu in self._answer.gpus)
         self._count()
-        current = self.table.current
-        if current is not None and self._shown is None:
-            self._all_of(current.key)
+        self._show_again()
+
+    def _show_again(self) -> None:
+        """Renew what stands at the side, unless it reports of something that was done once."""
+        answer, current = self._answer, self.table.current
+        if isinstance(self._shown, PricesAnswer) and not self._shown.gpus and answer is not None:
+            self._show(answer.model_copy(update={"gpus": ()}))
+        elif current is not None and (self._shown is None or isinstance(self._shown, PricesAnswer)):
+            self._follow(current.key)
+
+    def _follow(self, gpu: str) -> None:
+        self._followed = gpu
+        self._all_of(gpu)
 
     def _count(self) -> None:
         answer, shown = self._answer, len(self.table.rows)
@@ -209,8 +221,9 @@ rent a GPU for an hour, your quote, else the median of the newest year's offers.
 
     @on(Table.Highlighted)
     def follow_cursor(self, event: Table.Highlighted) -> None:
-        """Show the prices of the GPU under the cursor."""
-        self._all_of(event.key)
+        """Show the prices of the GPU under the cursor, when it has moved."""
+        if event.key != self._followed:
+            self._follow(event.key)
 
     def exported(self) -> tuple[Model, str] | None:
         """Return the prices of the GPUs that are listed, in the order of the list."""
@@ -240,8 +253,12 @@ rent a GPU for an hour, your quote, else the median of the newest year's offers.
         self.table.focus()
 
     @on(Table.Opened)
-    def read_detail(self) -> None:
-        """Go to all prices of a GPU."""
+    def open_gpu(self, event: Table.Opened) -> None:
+        """Go to all prices of a GPU, whatever stands at the side."""
+        self._follow(event.key)
+        self._read_detail()
+
+    def _read_detail(self) -> None:
         self.add_class("-reading")
         self.detail.focus()
 
@@ -249,7 +266,7 @@ rent a GPU for an hour, your quote, else the median of the newest year's offers.
         """Show where prices come from."""
         if self._answer is not None:
             self._show(self._answer.model_copy(update={"gpus": ()}))
-            self.read_detail()
+            self._read_detail()
 
     def action_search(self) -> None:
         """Go to the search field."""
@@ -337,7 +354,7 @@ rent a GPU for an hour, your quote, else the median of the newest year's offers.
         if answer is None:
             return
         self._show(answer)
-        self.read_detail()
+        self._read_detail()
         self.notify(f"{len(answer.quotes)} quotes are kept as {answer.name}", markup=False)
         self.post_message(DataChanged())
 
@@ -357,6 +374,7 @@ rent a GPU for an hour, your quote, else the median of the newest year's offers.
             self.notify(str(error), severity="error", markup=False)
             return
         self.notify(f"removed {path}", markup=False)
+        self._shown = None
         self.post_message(DataChanged())
 
 
