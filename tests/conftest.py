@@ -1,11 +1,18 @@
 """What every test needs: a place of its own for the user's data."""
 
 import io
+import os
 import sys
 
 import pytest
 
 from advisor import cli
+
+
+def pytest_configure() -> None:
+    """Give the processes that tests start one thread each: tests run side by side."""
+    for pool in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
+        os.environ.setdefault(pool, "1")
 
 
 @pytest.fixture(autouse=True)

@@ -277,7 +277,13 @@ def measured_phases(test: PlannedTest) -> tuple[str, ...]:
 
 def test_calibrating_keeps_a_profile_that_estimates_and_checks_follow(capsys, tmp_path, monkeypatch):
     """The whole way of a user on a machine without a GPU, each test repeated for less long than for them."""
-    tests = planned(load_suite(data_root()), CPU, quick=True)
+    # The longest test measures what the one before it does, on tensors that do not fit the processor's caches.
+    tests = [
+        test
+        for test in planned(load_suite(data_root()), CPU, quick=True)
+        if test.name != "step-network-large"
+    ]
+    monkeypatch.setattr("advisor.calibrate.session.planned", lambda *_, **__: tests)
     monkeypatch.setattr("advisor.calibrate.session.budget_s", lambda *_, **__: 0.05)
     assert command("--device", "cpu", "--quick", "--json") == 0
     shown = capsys.readouterr()

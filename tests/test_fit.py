@@ -107,7 +107,7 @@ def test_flat_runs_are_predicted_as_the_search_does(runs) -> None:
 
 
 def test_the_fit_finds_constants_back(runs) -> None:
-    sample = [run for run in runs if run.measurement.model in ("resnet50", "bert-large", "vgg16")][::3]
+    sample = [run for run in runs if run.measurement.model in ("resnet50", "bert-large", "vgg16")][::8]
     flat = flatten(sample, CONSTANTS)
     truth = with_values(
         CONSTANTS,

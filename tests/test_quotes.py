@@ -462,6 +462,8 @@ def resolved(text: str) -> str | None:
         ("Dell NVIDIA T4", "t4"),
         ("Gigabyte AORUS RTX 4090 MASTER 24G incl. power cable", "rtx-4090"),
         ("Legion RTX 4090 Laptop GPU 16GB", "rtx-4090-laptop"),
+        ("ASUS GeForce RTX 4090 24GB Rev. A2", "rtx-4090"),
+        ("NVIDIA A2 Rev. A2", "a2"),
     ],
 )
 def test_texts_of_vendors(text: str, gpu_id: str | None) -> None:
@@ -486,6 +488,7 @@ def test_texts_of_vendors(text: str, gpu_id: str | None) -> None:
         "NVIDIA T4G",
         "NVIDIA A100X 80GB",
         "Rev. A2 mainboard",
+        "ASUS apple-m1 16GB Rev. A2",
         "A4 paper",
         "Typ A 40 cm",
         "Radeon RX 580 8GB 1050 MHz",

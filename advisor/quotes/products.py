@@ -148,6 +148,8 @@ class Products:
         places = [place for place, token in enumerate(tokens) if memory_gb(token) is None]
         found: list[_Match] = []
         for first in range(len(places)):
+            if first and tokens[places[first - 1]] in self._words.revisions:
+                continue
             key = ""
             for last in range(first, len(places)):
                 key += tokens[places[last]]

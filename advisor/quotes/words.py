@@ -89,6 +89,7 @@ class ProductWords(Model):
     makers: Words
     left_out: Words
     tells_apart: Words
+    revisions: Words
     laptops: Words
     measures: Words
     machines: Words
