@@ -282,7 +282,14 @@ def parse_yaml(text: str, source: str = "text") -> object:
         parts = [part for part in (error.context, error.problem) if part]
         # What is missing at the end of the text is reported on the line behind it.
         line = min(mark.line, text.count("\n")) + 1 if mark else None
-        raise InputError(f"not valid YAML: {plain(', '.join(parts))}", source=source, line=line) from None
+        # Newer libyaml scans ahead, and meets a limit of its own, far beyond ours, before the first event.
+        too_deep = "nesting depth" in (error.problem or "")
+        words = (
+            f"nested deeper than {MAX_DEPTH} levels"
+            if too_deep
+            else f"not valid YAML: {plain(', '.join(parts))}"
+        )
+        raise InputError(words, source=source, line=line) from None
     except (yaml.YAMLError, UnicodeError) as error:
         raise InputError(f"not valid YAML: {plain(str(error)).splitlines()[0]}", source=source) from None
 

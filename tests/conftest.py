@@ -9,6 +9,11 @@ import pytest
 from advisor import cli
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """Run one test more than there are processors: many wait for a terminal, a browser or another process."""
+    return (os.cpu_count() or 1) + 1
+
+
 def pytest_configure() -> None:
     """Give the processes that tests start one thread each: tests run side by side."""
     for pool in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"):
