@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from advisor.answers import memory_document
 from advisor.candidates import Candidate, candidates
@@ -34,6 +35,8 @@ from advisor.workload import Workload
 SHOWN = 3
 """Published runs shown beside an estimate."""
 
+_Run = TypeVar("_Run", Measurement, NetworkMeasurement)
+
 
 @dataclass(frozen=True, eq=False)
 class PublishedRuns:
@@ -42,6 +45,8 @@ class PublishedRuns:
     root: Path
     devices: Mapping[str, Device]
     constants: Constants
+    _predicted: dict[tuple[Measurement | NetworkMeasurement, str], float | None] = field(default_factory=dict)
+    """What is predicted for a run; no question changes it, so each is worked out once."""
 
     def near(self, problem: Problem, device: Device, count: int) -> tuple[EvidenceDocument, ...]:
         """Return the runs nearest to a question; none for models of which no run is shipped."""
@@ -66,7 +71,7 @@ class PublishedRuns:
             sequence_length=problem.sequence_length,
             limit=SHOWN,
         )
-        return compared(near, self._tokens_per_s, self._memory_of_transformer)
+        return compared(near, self._once(self._tokens_per_s), self._once(self._memory_of_transformer))
 
     def _networks(
         self, problem: Problem, subject: NetworkSubject, device: Device, count: int
@@ -93,7 +98,18 @@ class PublishedRuns:
             micro_batch=None if micro == "auto" else micro,
             limit=SHOWN,
         )
-        return compared(near, self._units_per_s, self._memory_of_network)
+        return compared(near, self._once(self._units_per_s), self._once(self._memory_of_network))
+
+    def _once(self, predict: Callable[[_Run], float | None]) -> Callable[[_Run], float | None]:
+        """Return a function that predicts a run the first time and remembers it after that."""
+
+        def remembered(run: _Run) -> float | None:
+            key = (run, predict.__name__)
+            if key not in self._predicted:
+                self._predicted[key] = predict(run)
+            return self._predicted[key]
+
+        return remembered
 
     def _run(self, workload: Workload, subject: Subject, gpu: str, count: int) -> Candidate | None:
         """Return our prediction of a published run, None where it cannot be run as described."""

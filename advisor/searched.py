@@ -15,8 +15,8 @@ from advisor.plan import Choices
 from advisor.problem import Problem, Team, teams
 from advisor.workload import Constraints, Data, Economics
 
-KEPT = 4
-"""Searches kept: of the GPUs and of the processor, for the question at hand and the one before it."""
+KEPT_DEVICES = 1100
+"""Devices in the searches that are kept: four rankings of the whole catalog, or hundreds of questions about one."""
 
 
 class Searched:
@@ -29,6 +29,9 @@ class Searched:
     """
 
     def __init__(self, problem: Problem, devices: Sequence[Device], constants: Constants) -> None:
+        self.devices = len(devices)
+        self.subject = problem.subject
+        """Held as long as the search is: the search is found by its identity."""
         self.teams = teams(problem, devices, constants)
         self.evidence: dict[tuple[str, int], tuple[EvidenceDocument, ...]] = {}
         """Published runs near to a number of a device, where somebody looked for them."""
@@ -50,14 +53,18 @@ class SearchedBefore:
 
     def __init__(self) -> None:
         self._kept: dict[tuple[object, ...], Searched] = {}
+        self._devices = 0
 
     def of(self, problem: Problem, devices: Sequence[Device], constants: Constants) -> Searched:
         """Return the search for a problem on these devices: an earlier one where it is the same."""
         key = _key(problem, devices)
-        found = self._kept.pop(key, None) or Searched(problem, devices, constants)
+        found = self._kept.pop(key, None)
+        if found is None:
+            found = Searched(problem, devices, constants)
+            self._devices += found.devices
         self._kept[key] = found
-        while len(self._kept) > KEPT:
-            del self._kept[next(iter(self._kept))]
+        while len(self._kept) > 1 and self._devices > KEPT_DEVICES:
+            self._devices -= self._kept.pop(next(iter(self._kept))).devices
         return found
 
 

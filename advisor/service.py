@@ -792,16 +792,21 @@ class Advisor:
             )
         return device
 
+    def _evidence(
+        self, problem: Problem, searched: Searched, device: Device, count: int
+    ) -> tuple[EvidenceDocument, ...]:
+        """Return the published runs near to a number of a device, looked for once in a search."""
+        key = (device.id, count)
+        if key not in searched.evidence:
+            searched.evidence[key] = self._published.near(problem, device, count)
+        return searched.evidence[key]
+
     def _recommendation(
         self, problem: Problem, searched: Searched, place: int, row: Ranked, baseline: Baseline
     ) -> RecommendationDocument:
         candidate = row.candidate
-        evidence: tuple[EvidenceDocument, ...] = ()
-        if place <= ROWS_WITH_EVIDENCE:
-            key = (candidate.device.id, candidate.count)
-            if key not in searched.evidence:
-                searched.evidence[key] = self._published.near(problem, candidate.device, candidate.count)
-            evidence = searched.evidence[key]
+        shown = place <= ROWS_WITH_EVIDENCE
+        evidence = self._evidence(problem, searched, candidate.device, candidate.count) if shown else ()
         estimate = estimate_document(
             problem,
             candidate,
@@ -867,7 +872,8 @@ class Advisor:
         Raises:
             InputError: the batch or the layout cannot be split over ``count`` GPUs.
         """
-        found = list(self._of_count(problem, Searched(problem, [device], self.constants), count))
+        searched = self._before.of(problem, [device], self.constants)
+        found = list(self._of_count(problem, searched, count))
         if not found:
             raise InputError(
                 f"{problem.freedom.global_batch} samples a step cannot be run on {count} GPUs as asked",
@@ -884,7 +890,7 @@ class Advisor:
             tags,
             self.constants,
             suitability=self._procurement.suitability(problem.workload),
-            evidence=self._published.near(problem, device, count),
+            evidence=self._evidence(problem, searched, device, count),
             would_fit=would_fit,
         )
         estimate = self._on_terms(problem, estimate, candidate.terms)
@@ -920,7 +926,7 @@ class Advisor:
                 continue
             if refusal(other, device):
                 continue
-            found = list(self._of_count(other, Searched(other, [device], self.constants), number))
+            found = list(self._of_count(other, self._before.of(other, [device], self.constants), number))
             if found and found[0].fits:
                 yield WhatIfDocument(change=change, required_gib=found[0].required_bytes / GIB)
                 if change.endswith(MORE_GPUS):
