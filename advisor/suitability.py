@@ -2,7 +2,14 @@
 
 from __future__ import annotations
 
-from advisor.compatibility import CARD, CompatibilityNote, host_notes, software_notes, that_matter
+from advisor.compatibility import (
+    CARD,
+    CompatibilityNote,
+    framework_verdicts,
+    host_notes,
+    software_notes,
+    that_matter,
+)
 from advisor.compatibility_tables import CompatibilityTables
 from advisor.documents import CompatibilityDocument
 from advisor.hardware import Device
@@ -74,8 +81,9 @@ class Suitability:
 
 
 def compatibility_documents(device: Device, tables: CompatibilityTables) -> tuple[CompatibilityDocument, ...]:
-    """Return everything that is known of where one device works, the gravest first."""
-    notes = (*software_notes(device, None, tables), *host_notes(device, 1, None, None, tables))
+    """Return everything that is known of where one device works: of software, the gravest first, then of machines."""
+    others = framework_verdicts(device, tables, but=Software().framework) if device.kind == "gpu" else ()
+    notes = (*software_notes(device, None, tables), *others, *host_notes(device, 1, None, None, tables))
     return tuple(
         CompatibilityDocument(
             topic=note.topic, level=note.level, text=note.text, source=note.source, unverified=note.unverified

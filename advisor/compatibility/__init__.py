@@ -2,6 +2,14 @@
 
 from advisor.compatibility.host import CARD, host_notes
 from advisor.compatibility.note import CompatibilityNote, in_order, that_matter
-from advisor.compatibility.software import software_notes
+from advisor.compatibility.software import framework_verdicts, software_notes
 
-__all__ = ["CARD", "CompatibilityNote", "host_notes", "in_order", "software_notes", "that_matter"]
+__all__ = [
+    "CARD",
+    "CompatibilityNote",
+    "framework_verdicts",
+    "host_notes",
+    "in_order",
+    "software_notes",
+    "that_matter",
+]

@@ -260,6 +260,10 @@ def _law(
         level: Level = "caution" if facts.data_center else "works"
         yield CompatibilityNote.of("licence", level, host.licence.text, host.licence)
     if country is None:
+        rule = next((rule for rule in host.export if device.id in rule.gpus), None)
+        if rule is not None:
+            text = f"it needs a US export licence for {', '.join(rule.countries)} since {rule.since}"
+            yield CompatibilityNote.of("export", "works", text, rule)
         return
     for rule in host.export:
         if country.upper() in rule.countries and (not rule.gpus or device.id in rule.gpus):

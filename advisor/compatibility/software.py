@@ -74,6 +74,17 @@ def software_notes(
     return in_order(notes)
 
 
+def framework_verdicts(
+    device: Device, tables: CompatibilityTables, *, but: str
+) -> tuple[CompatibilityNote, ...]:
+    """Return what is the last release with code for a device, of every framework but the one with this id."""
+    return tuple(
+        _verdict(device, History(device, framework, tables), None)
+        for framework in tables.frameworks
+        if framework.id != but
+    )
+
+
 def framework_named(name: str, tables: CompatibilityTables) -> Framework | None:
     """Return the framework of this id, name or alias, whatever the case; None if there is none."""
     lowered = name.strip().lower()
