@@ -827,7 +827,7 @@ def _serve(args: argparse.Namespace) -> int:
 
 def _schema(args: argparse.Namespace) -> int:
     from advisor.render.json import render_schema
-    from advisor.service import schema
+    from advisor.schemas import schema
 
     _deliver(args, render_schema(schema(args.kind)))
     return ExitCode.ANSWERED

@@ -11,9 +11,8 @@ import math
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from advisor.accuracy_documents import AccuracyAnswer, Axis
 from advisor.alternatives import MORE_GPUS, changes
 from advisor.answers import estimate_document, time_spread
 from advisor.baseline import Baseline
@@ -50,12 +49,6 @@ from advisor.errors import nearest as nearest_names
 from advisor.estimation.devices import constants_of
 from advisor.estimation.network import GPUS_PER_NODE
 from advisor.execution import Constants
-from advisor.fetch.history import history
-from advisor.fleet.answer import fleet_answer
-from advisor.fleet.market import Market, Offer
-from advisor.fleet_documents import FleetAnswer
-from advisor.fleet_file import Fleet
-from advisor.fleet_market import demand_of, fleet_limits, fleet_terms, gpu_of, offer_of
 from advisor.hardware import Device, NameIndex
 from advisor.hosts import load_hosts
 from advisor.hub_model import HubModel
@@ -65,9 +58,7 @@ from advisor.network import NetworkTable
 from advisor.objective import Objective
 from advisor.places import Place, load_places
 from advisor.plan import counts
-from advisor.price_answers import gpu_prices, prices_answer
 from advisor.price_book import PriceBook, load_prices
-from advisor.price_documents import PricesAnswer
 from advisor.problem import Problem, problem_of, refusal
 from advisor.procurement import Procurement
 from advisor.published_runs import PublishedRuns
@@ -89,7 +80,6 @@ from advisor.ranking import (
     within_budget,
 )
 from advisor.roofline import roofline_document
-from advisor.schemas import schema
 from advisor.searched import Searched, SearchedBefore
 from advisor.suitability import compatibility_documents
 from advisor.terms import described_terms, terms_of
@@ -111,7 +101,14 @@ from advisor.views import (
 from advisor.workload import Constraints, Transformer, Workload
 from advisor.yaml_io import data_root
 
-__all__ = ["Advisor", "CodePolicy", "open_advisor", "schema"]
+if TYPE_CHECKING:
+    from advisor.accuracy_documents import AccuracyAnswer, Axis
+    from advisor.fleet.market import Offer
+    from advisor.fleet_documents import FleetAnswer
+    from advisor.fleet_file import Fleet
+    from advisor.price_documents import PricesAnswer
+
+__all__ = ["Advisor", "CodePolicy", "open_advisor"]
 
 LOCAL = "local"
 """Names the processor of this machine."""
@@ -357,6 +354,9 @@ class Advisor:
         Raises:
             InputError: the GPU is not known, or a file of quotes is wrong.
         """
+        from advisor.fetch.history import history
+        from advisor.price_answers import gpu_prices, prices_answer
+
         book = self.prices
         if gpu is not None:
             device = self._device(gpu)
@@ -377,6 +377,10 @@ class Advisor:
             InputError: a workload is wrong, with its place in the fleet's document.
             MissingExtraError: SciPy is not installed.
         """
+        from advisor.fleet.answer import fleet_answer
+        from advisor.fleet.market import Market
+        from advisor.fleet_market import demand_of, fleet_limits, fleet_terms, gpu_of, offer_of
+
         offers: list[Offer] = []
         found: dict[str, list[Candidate]] = {}
         excluded: dict[str, list[ExcludedDocument]] = {}

@@ -480,6 +480,8 @@ def _expectation(fault: Mapping[str, Any]) -> str:
     expected = fault.get("ctx", {}).get("expected")
     if expected:
         return str(expected)
+    if fault["type"] == "string_type" and isinstance(fault.get("input"), int | float):
+        return 'text; in quotes, such as "2.10", it is not read as a number'
     message = str(fault["msg"])
     return message.removeprefix("Input should be ").removeprefix("Value error, ")
 

@@ -31,7 +31,8 @@ from advisor.documents import CheckAnswer
 from advisor.profile import MeasuredDevice, SuiteResult, Timing
 from advisor.render.calibration import render as render_calibration
 from advisor.render.table import Page
-from advisor.service import open_advisor, schema
+from advisor.schemas import schema
+from advisor.service import open_advisor
 from advisor.suite import SuiteTest
 from advisor.workload import Workload
 from advisor.yaml_io import data_root

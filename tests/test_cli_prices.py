@@ -13,7 +13,7 @@ from price_server import PriceServer, Say, as_json, azure_item
 
 from advisor.errors import ExitCode
 from advisor.fetch.hub import ENDPOINT_VARIABLE
-from advisor.service import schema
+from advisor.schemas import schema
 
 DATA = Path(__file__).parent / "data"
 GERMANY = DATA / "procurement" / "reseller-germany.csv"

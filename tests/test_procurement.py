@@ -7,7 +7,7 @@ import jsonschema
 import pytest
 
 from advisor.errors import ExitCode
-from advisor.service import schema
+from advisor.schemas import schema
 from tests.readme_blocks import QUOTES, README, fleet_block, top_block
 from tests.readme_blocks import fleet_command as command
 
