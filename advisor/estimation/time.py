@@ -293,12 +293,13 @@ def _tiled_work(
     n = shapes[6][:, None]
     start = np.where(shapes[7][:, None] > 0, kernel.convolution_prologue_depth, kernel.prologue_depth)
     best = np.full((shapes.shape[1], len(distinct), len(micro_batches)), np.inf)
+    split = np.array(kernel.splits, dtype=np.float64)[:, None, None, None]
+    depth = (k / split[..., 0] + start) * (1.0 + kernel.split_overhead * (split[..., 0] > 1))
     for tile_rows, tile_columns, share in kernel.tiles:
         tiles = batch * np.ceil(m / tile_rows) * np.ceil(n / tile_columns)
-        for split in kernel.splits:
-            waves = np.ceil(tiles[:, None, :] * split / distinct[None, :, None])
-            depth = 2.0 * tile_rows * tile_columns * (k / split + start) / share
-            best = np.minimum(best, waves * depth[:, None, :] * (1.0 + kernel.split_overhead * (split > 1)))
+        waves = np.ceil(tiles[:, None, :] * split / distinct[:, None])
+        work = (waves * depth[:, :, None, :]).min(axis=0) * (2.0 * tile_rows * tile_columns / share)
+        best = np.minimum(best, work)
     work = best[shape_of]
     grouped = np.flatnonzero(table.kind[rows] == Kind.GROUPED_CONVOLUTION)
     if grouped.size:
