@@ -222,11 +222,11 @@ def _plain(text: str) -> str:
     return text if text.isascii() and text.isprintable() else plain(text)
 
 
-def read_text(path: Path, *, max_bytes: int = MAX_BYTES) -> str:
-    """Return the text of a UTF-8 file, without a byte order mark.
+def read_bytes(path: Path, *, max_bytes: int = MAX_BYTES) -> bytes:
+    """Return what is in a file.
 
     Raises:
-        InputError: the path is missing, a directory, empty, too large, or not UTF-8.
+        InputError: the path is missing, a directory, empty, or too large.
         ExternalError: the system refused to read it.
     """
     source = str(path)
@@ -243,7 +243,19 @@ def read_text(path: Path, *, max_bytes: int = MAX_BYTES) -> str:
         raise ExternalError(f"{source}: cannot be read ({error.strerror or error})") from None
     if len(raw) > max_bytes:
         raise InputError(f"the file is larger than {max_bytes / 2**20:g} MiB", source=source)
-    return decode(raw, source)
+    if not raw.strip():
+        raise InputError("the file is empty", source=source)
+    return raw
+
+
+def read_text(path: Path, *, max_bytes: int = MAX_BYTES) -> str:
+    """Return the text of a UTF-8 file, without a byte order mark.
+
+    Raises:
+        InputError: the path is missing, a directory, empty, too large, or not UTF-8.
+        ExternalError: the system refused to read it.
+    """
+    return decode(read_bytes(path, max_bytes=max_bytes), str(path))
 
 
 def decode(raw: bytes, source: str) -> str:

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from advisor.errors import ExternalError, InputError, shorten
-from advisor.yaml_io import MAX_BYTES
+from advisor.errors import InputError
 
 _SAVE_AS = "in the spreadsheet choose: save as, CSV UTF-8 (or copy the table into a text file)"
 _BINARY = {
@@ -14,32 +11,6 @@ _BINARY = {
     b"%PDF": "this is a PDF, not CSV",
 }
 _MARKS = ((b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"), (b"\xef\xbb\xbf", "utf-8-sig"))
-
-
-def read_file(path: Path) -> bytes:
-    """Return what is in a file.
-
-    Raises:
-        InputError: there is none, it is empty, or larger than 8 MiB.
-        ExternalError: the system refused to read it.
-    """
-    source = str(path)
-    try:
-        if path.is_dir():
-            raise InputError("this is a folder, not a file", source=source)
-        with path.open("rb") as stream:
-            raw = stream.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise InputError("no such file", source=source) from None
-    except ValueError:
-        raise InputError("not a usable file name", source=shorten(source)) from None
-    except OSError as error:
-        raise ExternalError(f"{source}: cannot be read ({error.strerror or error})") from None
-    if len(raw) > MAX_BYTES:
-        raise InputError(f"the file is larger than {MAX_BYTES / 2**20:g} MiB", source=source)
-    if not raw.strip():
-        raise InputError("the file is empty", source=source)
-    return raw
 
 
 def spreadsheet_text(raw: bytes, source: str) -> tuple[str, tuple[str, ...]]:

@@ -13,7 +13,7 @@ from advisor.hardware import NameIndex
 from advisor.prices import PriceRecord
 from advisor.quotes.amounts import DecimalMark
 from advisor.quotes.faults import Faults
-from advisor.quotes.file_text import read_file, spreadsheet_text
+from advisor.quotes.file_text import spreadsheet_text
 from advisor.quotes.headings import Headings
 from advisor.quotes.listed import read_listed
 from advisor.quotes.offers import Assumptions, Offer, Quote, quote_of
@@ -22,7 +22,7 @@ from advisor.quotes.rows import read_rows
 from advisor.quotes.table import read_table
 from advisor.quotes.times import DateOrder
 from advisor.quotes.words import clean, load_words
-from advisor.yaml_io import decode
+from advisor.yaml_io import decode, read_bytes
 
 
 @dataclass(frozen=True)
@@ -82,7 +82,7 @@ def read_quotes(
         ExternalError: the system refused to read it.
     """
     assumed = Assumptions(today, rates, decimal, date_order, currency)
-    raw, source, words = read_file(path), clean(path.name), load_words()
+    raw, source, words = read_bytes(path), clean(path.name), load_words()
     faults = Faults(source)
     assumptions: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
