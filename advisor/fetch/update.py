@@ -13,7 +13,7 @@ from advisor.fetch.changes import Changes, compare, keyed
 from advisor.fetch.documents import LeftOutDocument, SourceDocument, SourceStatus
 from advisor.fetch.http import Http, NotReachedError, StoppedError
 from advisor.fetch.names import Names
-from advisor.fetch.offers import FormatChangedError, Source, Stamp, Tally
+from advisor.fetch.offers import FormatChangedError, Source, Stamp, Tally, at_most
 from advisor.fetch.records import believe
 from advisor.fetch.store import PartState, SourceState, Store
 from advisor.prices import PriceRecord
@@ -165,7 +165,8 @@ class Update:
                 raise FormatChangedError("says 'not changed' without having been asked for that")
             parts.states[part] = known.model_copy(update={"checked": self.today})
             return old
-        believed = believe(answer.offers, self.names, self.checks, old, source.name, self.today)
+        offers = at_most(answer.offers, source.name)
+        believed = believe(offers, self.names, self.checks, old, source.name, self.today)
         parts.left_out.merge(answer.left_out)
         parts.left_out.merge(believed.left_out)
         parts.unknown.update(believed.unknown_names)
