@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from advisor.fetch.about import Checks
-from advisor.fetch.names import Names, NotFound
+from advisor.fetch.names import Found, Names, NotFound
 from advisor.fetch.offers import Offer, Tally, clean
 from advisor.prices import PriceKind, PriceRecord
 from advisor.units import format_money
@@ -103,7 +103,7 @@ def believe(
                 f"{example}: {price_usd:g}",
             )
             continue
-        record = _record(offer, found.gpu_id, found.count, price_usd, source)
+        record = _record(offer, found, price_usd, source)
         same = result.records.get(key(record))
         if same is None or record.price_usd < same.price_usd:
             result.records[key(record)] = record
@@ -111,19 +111,23 @@ def believe(
     return result
 
 
-def _record(offer: Offer, gpu_id: str, count: int, price_usd: float, source: str) -> PriceRecord:
+def _record(offer: Offer, found: Found, price_usd: float, source: str) -> PriceRecord:
     kind: PriceKind = "cloud_spot" if offer.spot else "cloud_on_demand"
+    notes = (
+        offer.note,
+        "the source does not say which form of the board: assumed" if found.assumed else None,
+    )
     return PriceRecord(
-        gpu_id=gpu_id,
+        gpu_id=found.gpu_id,
         kind=kind,
         provider=offer.provider,
         region=offer.region or None,
         instance=offer.instance or None,
-        gpus_per_instance=count,
+        gpus_per_instance=found.count,
         price_usd=round(price_usd, 6),
         date=offer.date,
         source=source,
-        note=offer.note,
+        note="; ".join(filter(None, notes)) or None,
     )
 
 
