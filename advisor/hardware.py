@@ -352,8 +352,11 @@ def normalise(name: str) -> str:
     return "".join(words(name))
 
 
-_MEMORY_TOLERANCE = 0.12
-"""Drivers report up to a tenth less than the nominal size; variants differ by a sixth or more."""
+REPORTED_MEMORY_TOLERANCE = 0.12
+"""Drivers, and sources that repeat them, state up to a tenth less or more than the nominal size; variants that share a
+name differ by a sixth or more."""
+SOLD_MEMORY_TOLERANCE = 0.07
+"""Vendors state up to 7 % more than a driver offers (B200: 192 for 180 GB); what is another product differs by more."""
 
 
 class NameIndex:
@@ -449,7 +452,7 @@ def _by_memory(candidates: Sequence[Device], total_memory_mib: float | None) -> 
         return abs(device.memory.size_gib - total_gib) / device.memory.size_gib
 
     least = min(distance(device) for device in candidates)
-    if least > _MEMORY_TOLERANCE:
+    if least > REPORTED_MEMORY_TOLERANCE:
         return tuple(candidates)
     return tuple(device for device in candidates if distance(device) <= least + 1e-9)
 

@@ -17,7 +17,7 @@ from pydantic import Field
 
 from advisor.errors import InputError
 from advisor.hardware import Device
-from advisor.prices import PriceKind, PriceRecord, parse_prices
+from advisor.prices import LARGEST_LIVE_BYTES, PriceKind, PriceRecord, parse_prices
 from advisor.quantity import Model
 from advisor.yaml_io import data_root, read_text, read_yaml, validate
 
@@ -281,19 +281,24 @@ def _shipped_set() -> frozenset[PriceRecord]:
     return frozenset(shipped_records())
 
 
-def live_records(folder: Path, known: Iterable[str]) -> tuple[tuple[PriceRecord, ...], tuple[str, ...]]:
+def live_records(
+    folder: Path, known: Iterable[str], *, everything: bool = False
+) -> tuple[tuple[PriceRecord, ...], tuple[str, ...]]:
     """Return the last good copies of live prices, and what is wrong with those that cannot be read.
 
     Args:
         folder: of the user.
         known: ids of the catalog; a price of a GPU that is no longer in it is left out.
+        everything: whether to return each price; else of one provider's offers with as many GPUs the cheapest place
+            and instance, which is all that answers count with.
     """
     ids = set(known)
     found: list[PriceRecord] = []
     messages: list[str] = []
     for path in sorted((folder / LIVE).glob("*.csv")):
         try:
-            records = parse_prices(read_text(path), str(path))
+            text = read_text(path, max_bytes=LARGEST_LIVE_BYTES)
+            records = parse_prices(text, str(path), cheapest=not everything)
         except InputError as error:
             messages.append(
                 f"live prices left out: {str(error).splitlines()[0]}; prices refresh writes them again"
@@ -311,6 +316,7 @@ def load_prices(
     quotes: Sequence[PriceRecord] = (),
     today: datetime.date | None = None,
     messages: Sequence[str] = (),
+    everything: bool = False,
 ) -> PriceBook:
     """Return the shipped prices, the last good copies of live ones, and the user's.
 
@@ -322,6 +328,7 @@ def load_prices(
         quotes: of the user.
         today: for ages and ends; the date of the machine when left out.
         messages: what the reader of the quotes should be told.
+        everything: whether to list each live price, see :func:`live_records`; answers are the same.
 
     Raises:
         InputError: a table is wrong, with file, line and column.
@@ -331,7 +338,7 @@ def load_prices(
     records = list(shipped_records())
     said = tuple(messages)
     if user_folder is not None:
-        live, problems = live_records(user_folder, known)
+        live, problems = live_records(user_folder, known, everything=everything)
         said = (*said, *problems)
         records.extend(live)
     for path in extra_files:

@@ -11,7 +11,8 @@ import datetime
 import io
 import math
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
+from functools import lru_cache
 from typing import Literal, get_args
 
 from pydantic import Field
@@ -19,7 +20,7 @@ from pydantic import Field
 from advisor.errors import InputError, nearest
 from advisor.hardware import Unverified
 from advisor.quantity import Model
-from advisor.units import plain
+from advisor.units import MIB, plain
 from advisor.yaml_io import validate
 
 PriceKind = Literal["launch", "street_new", "used", "cloud_on_demand", "cloud_spot", "quote", "quote_rent"]
@@ -41,8 +42,16 @@ _COLUMNS = (
     "unverified",
 )
 _REQUIRED = ("gpu_id", "kind", "price_usd", "date", "source")
+_OF_AN_OFFER = ("gpu_id", "kind", "provider", "gpus_per_instance", "date", "source", "unverified")
 _PUBLIC = tuple(kind for kind in get_args(PriceKind) if not kind.startswith("quote"))
+LARGEST_LIVE_BYTES = 32 * MIB
+"""Largest table of live prices that is written, and so the largest that is read."""
+
 _DATE = re.compile(r"\d{4}(-\d{2}(-\d{2})?|-\d{4})?\Z")
+
+
+_Line = tuple[int, list[str]]
+"""A row of a table with its line."""
 
 
 class PriceRecord(Model):
@@ -103,13 +112,17 @@ class PriceRecord(Model):
         return self.valid_until is not None and self.valid_until < today
 
 
-def parse_prices(text: str, source: str, known: Collection[str] | None = None) -> tuple[PriceRecord, ...]:
+def parse_prices(
+    text: str, source: str, known: Collection[str] | None = None, *, cheapest: bool = False
+) -> tuple[PriceRecord, ...]:
     """Return the records of a price table in CSV.
 
     Args:
         text: CSV with a header; columns in any order, the optional ones may be absent.
         source: file name, for messages.
         known: ids that the catalog has; others are refused. None accepts all.
+        cheapest: whether to return, of rows that differ in place, instance and wording alone, only the one that costs
+            least, the first of several: where many are read and no other counts.
 
     Raises:
         InputError: with line, column and what is accepted.
@@ -118,13 +131,29 @@ def parse_prices(text: str, source: str, known: Collection[str] | None = None) -
     try:
         header = [name.strip() for name in next(reader, [])]
         _check_header(header, source)
-        records = []
-        for row in reader:
-            if row:
-                records.append(_record(header, row, source, reader.line_num, known))
+        rows = ((reader.line_num, row) for row in reader if row)
+        chosen = _cheapest(header, rows, source) if cheapest else rows
+        return tuple(_record(header, row, source, line, known) for line, row in chosen)
     except csv.Error as error:
         raise InputError(f"not valid CSV: {error}", source=source, line=reader.line_num) from None
-    return tuple(records)
+
+
+def _cheapest(header: Sequence[str], rows: Iterable[_Line], source: str) -> Iterable[_Line]:
+    """Return one line of each offer of a provider, in their order.
+
+    What is not returned is still checked: its price here, and all else that could be wrong is that of the one returned.
+    """
+    same = [header.index(name) for name in _OF_AN_OFFER if name in header]
+    price_of = header.index("price_usd")
+    found: dict[tuple[str, ...], tuple[float, _Line]] = {}
+    for line, row in rows:
+        _check_width(header, row, source, line)
+        price = _positive(row[price_of], source, line)
+        group = tuple([row[place] for place in same])
+        other = found.get(group)
+        if other is None or price < other[0]:
+            found[group] = price, (line, row)
+    return sorted((kept for _, kept in found.values()), key=lambda kept: kept[0])
 
 
 def _check_header(header: Sequence[str], source: str) -> None:
@@ -149,10 +178,7 @@ def _check_header(header: Sequence[str], source: str) -> None:
 def _record(
     header: Sequence[str], row: Sequence[str], source: str, line: int, known: Collection[str] | None
 ) -> PriceRecord:
-    if len(row) != len(header):
-        raise InputError(
-            f"{len(row)} cells in a table of {len(header)} columns", source=source, line=line, value=row[0]
-        )
+    _check_width(header, row, source, line)
     cells = {name: plain(cell.strip()) for name, cell in zip(header, row, strict=True) if cell.strip()}
     gpu_id = cells.get("gpu_id", "")
     if known is not None and gpu_id not in known:
@@ -191,6 +217,14 @@ def _record(
         raise error.located(line=line) from None
 
 
+def _check_width(header: Sequence[str], row: Sequence[str], source: str, line: int) -> None:
+    if len(row) != len(header):
+        raise InputError(
+            f"{len(row)} cells in a table of {len(header)} columns", source=source, line=line, value=row[0]
+        )
+
+
+@lru_cache(maxsize=64)
 def _is_day(date: str) -> bool:
     """Say whether month and day of a well-formed date exist."""
     if len(date) not in (7, 10):

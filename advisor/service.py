@@ -250,12 +250,20 @@ class Advisor:
 
     @cached_property
     def prices(self) -> PriceBook:
-        """Dated prices: the user's quotes, shipped ones and the last good copies of live ones."""
+        """Dated prices: the user's quotes, shipped ones and, of the last good copies of live ones, what counts."""
+        return self._price_book(everything=False)
+
+    @cached_property
+    def _listed_prices(self) -> PriceBook:
+        """The same with each live price."""
+        return self._price_book(everything=True)
+
+    def _price_book(self, *, everything: bool) -> PriceBook:
         found, messages = self._quote_files.records(self.names, self._today)
         stored, problems = imported_quotes(user_data_folder())
         return load_prices(
             self.devices, user_folder=user_data_folder(), quotes=(*stored, *found), today=self._today,
-            messages=(*problems, *messages),
+            messages=(*problems, *messages), everything=everything,
         )  # fmt: skip
 
     @cached_property
@@ -357,7 +365,7 @@ class Advisor:
         from advisor.fetch.history import history
         from advisor.price_answers import gpu_prices, prices_answer
 
-        book = self.prices
+        book = self._listed_prices
         if gpu is not None:
             device = self._device(gpu)
             before = history(device.id, user_data_folder())

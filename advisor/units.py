@@ -42,6 +42,8 @@ def plain(text: str) -> str:
 
     Applied where outside text is read, so that no terminal, table or report can be steered by a name.
     """
+    if text.isascii() and text.isprintable():
+        return text
     return _UNSAFE.sub("\ufffd", text)
 
 

@@ -134,7 +134,7 @@ class _Loader(_BaseLoader):
         while type(event := get_event()) is not MappingEndEvent:
             if type(event) is not ScalarEvent:
                 raise self.fail("a key must be a plain word", event)
-            key = _plain(event.value)
+            key = plain(event.value)
             if key in found:
                 raise self.fail("the key is there twice", event, field=key)
             found[key] = self.value(get_event(), depth + 1)
@@ -167,7 +167,7 @@ class _Loader(_BaseLoader):
             value: object = text if event.style or tag == "!" else self.resolved(text, event)
         else:
             value = self.tagged(text, event)
-        value = _plain(value) if type(value) is str else value
+        value = plain(value) if type(value) is str else value
         if event.anchor:
             self.anchored[event.anchor] = (value, 1)
         return value
@@ -216,10 +216,6 @@ def data_root() -> Path:
         if (folder / "gpus").is_dir():
             return folder
     raise ExternalError(f"the data folder is missing beside {package}", hint="install gpu-advisor again")
-
-
-def _plain(text: str) -> str:
-    return text if text.isascii() and text.isprintable() else plain(text)
 
 
 def read_bytes(path: Path, *, max_bytes: int = MAX_BYTES) -> bytes:
@@ -349,13 +345,13 @@ def _constant(source: str) -> Callable[[str], object]:
 def _checked(value: object, source: str, depth: int) -> object:
     """Return a JSON value with plain strings; refuse what is nested too deeply or not finite."""
     if type(value) is str:
-        return _plain(value)
+        return plain(value)
     if type(value) is float and not math.isfinite(value):
         raise InputError("the number is too large", source=source, value=value)
     if isinstance(value, dict | list) and depth >= MAX_DEPTH:
         raise InputError(f"nested deeper than {MAX_DEPTH} levels", source=source)
     if isinstance(value, dict):
-        return {_plain(key): _checked(item, source, depth + 1) for key, item in value.items()}
+        return {plain(key): _checked(item, source, depth + 1) for key, item in value.items()}
     if isinstance(value, list):
         return [_checked(item, source, depth + 1) for item in value]
     return value

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -9,7 +10,9 @@ import pytest
 from advisor import catalog, yaml_io
 from advisor.catalog import indistinguishable, load_devices, merge, name_index, shipped_devices
 from advisor.errors import InputError
-from advisor.hardware import Device, NumberFormat, discrepancies, normalise
+from advisor.hardware import Device, NameIndex, NumberFormat, discrepancies, normalise
+from advisor.quotes.products import Products
+from advisor.quotes.words import load_words
 
 REFERENCE_IDS = {
     *("rtx-3080-10gb", "rtx-3080-12gb", "gtx-1080-ti", "titan-rtx", "rtx-3090", "rtx-4090", "gtx-1660-ti"),
@@ -63,6 +66,45 @@ def test_aliases_written_by_hand_mean_one_device_or_a_family_by_memory() -> None
     for alias, sharing in owners.items():
         sizes = [device.memory.size_gib for device in sharing]
         assert len(sizes) == len(set(sizes)), alias
+
+
+@pytest.mark.parametrize("laptop", [False, True])
+def test_no_card_has_the_bare_name_of_several_sizes_for_itself(laptop: bool) -> None:
+    """What is sold in two sizes is not taken for one of them where a person names neither."""
+    index = NameIndex(
+        device
+        for device in shipped_devices()
+        if device.kind == "gpu" and (device.segment == "laptop") is laptop
+    )
+    bare: dict[str, set[str]] = {}
+    for name, devices in index.by_name.items():
+        short = re.sub(r"\d+gb", "", name)
+        bare.setdefault(short, set()).update(device.id for device in devices)
+    several = {name: ids for name, ids in bare.items() if len(ids) > 1}
+    assert laptop or {"rtxa2000", "rtxpro5000blackwell", "m40", "rtx3050"} <= set(several)
+    for name, ids in several.items():
+        assert {device.id for device in index.by_name.get(name, ())} in (set(), ids), name
+
+
+@pytest.mark.parametrize(
+    "name", ["RTX A2000", "NVIDIA RTX A2000 GDDR6", "RTX PRO 5000 Blackwell", "Tesla M40"]
+)
+def test_a_quote_without_the_size_of_a_card_that_has_two_is_refused(name: str) -> None:
+    products = Products(name_index(shipped_devices()), load_words().products)
+    with pytest.raises(InputError, match=r"can mean 2 devices|several"):
+        products.find(name)
+
+
+def test_the_driver_still_tells_the_sizes_of_one_name_apart() -> None:
+    index = name_index(shipped_devices())
+    for name, mib, gpu_id in (
+        ("NVIDIA RTX A2000", 6138, "rtx-a2000-6gb"),
+        ("NVIDIA RTX A2000 12GB", 12282, "rtx-a2000-12gb"),
+        ("NVIDIA RTX PRO 5000 Blackwell", 48935, "rtx-pro-5000-blackwell-48gb"),
+        ("Tesla M40", 11448, "tesla-m40-12gb"),
+        ("NVIDIA GeForce RTX 3080 Laptop GPU", 16125, "rtx-3080-16gb-laptop"),
+    ):
+        assert index.resolve(name, mib).id == gpu_id
 
 
 def test_a_shared_name_is_detected() -> None:

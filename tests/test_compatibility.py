@@ -19,7 +19,7 @@ from advisor.compatibility.reach import History, capability, runs_code
 from advisor.compatibility.software import framework_named
 from advisor.compatibility_tables import load_compatibility
 from advisor.errors import InputError
-from advisor.hardware import Device
+from advisor.hardware import Device, NumberFormat
 from advisor.host_facts import HostFacts
 from advisor.workload import Software
 from advisor.yaml_io import data_root
@@ -149,6 +149,13 @@ def test_a_release_that_is_not_listed_is_taken_like_the_nearest_and_said_to_be()
     # ROCm builds of 2.7: their list is not known, those before and after have code for this GPU.
     assert verdict("mi300x", version="2.7").unverified
     assert verdict("rx-9070", version="2.7").level == "caution"
+
+
+def test_the_first_builds_with_blackwell_end_in_intermediate_code() -> None:
+    release = next(release for release in PYTORCH.releases if release.version == "2.7")
+    ends = {build.toolkit: build.ptx for build in release.builds if build.backend == "cuda"}
+    assert ends["12.8"] == ("12.0",)
+    assert ends["12.6"] == ()
 
 
 def test_a_framework_that_is_not_known_is_said_to_be() -> None:
@@ -422,6 +429,23 @@ def test_bridges_join_pairs_of_cards() -> None:
     assert "PCIe only" in four.text
     assert "PCIe only" not in two.text
     assert "no NVLink" in host_note(host_notes(DEVICES["rtx-4090"], 2, None, None, TABLES), "nvlink").text
+    assert "no NVLink" in host_note(host_notes(DEVICES["rtx-2070"], 2, None, None, TABLES), "nvlink").text
+    two, four = (
+        host_note(host_notes(DEVICES["rtx-2070-super"], count, None, None, TABLES), "nvlink")
+        for count in (2, 4)
+    )
+    assert "no NVLink" not in two.text
+    assert "PCIe only" in four.text
+    assert DEVICES["rtx-2070-super"].links.nvlink_gb_s == DEVICES["rtx-2080"].links.nvlink_gb_s
+
+
+@pytest.mark.parametrize(
+    ("gpu", "dark"),
+    [("mi50-16gb", False), ("mi60-32gb", False), ("l40s", False), ("a10", True), ("mi100", True)],
+)
+def test_display_outputs(gpu: str, dark: bool) -> None:
+    notes = [note for note in host_notes(DEVICES[gpu], 1, None, None, TABLES) if note.topic == "display"]
+    assert [note.text for note in notes] == (["it has no display output"] if dark else [])
 
 
 def test_boards_of_several_gpus_are_counted() -> None:
@@ -446,6 +470,11 @@ def test_several_laptops_and_macs_are_several_computers() -> None:
         ("a100-sxm4-80gb", None, False),
         ("rtx-4090", "CN", True),
         ("rtx-4090-d", "CN", False),
+        ("l4", "CN", True),
+        ("max-1100", "CN", True),
+        ("l20", "CN", False),
+        ("a10", "CN", False),
+        ("t4", "CN", False),
         ("gtx-1080-ti", "RU", True),
     ],
 )
@@ -453,6 +482,35 @@ def test_export(gpu: str, country: str | None, blocked: bool) -> None:
     notes = [note for note in host_notes(DEVICES[gpu], 1, None, country, TABLES) if note.topic == "export"]
     assert [note.level for note in notes] == (["blocked"] if blocked else [])
     assert all(note.unverified for note in notes)
+
+
+BITS = {
+    NumberFormat.TF32: 32, NumberFormat.FP16: 16, NumberFormat.BF16: 16, NumberFormat.FP8: 8, NumberFormat.INT8: 8,
+    NumberFormat.FP4: 4,
+}  # fmt: skip
+DIES_MM2 = {
+    "l4": 294, "l20": 609, "a10": 628, "a10g": 628, "a40": 628,
+    "a30": 826, "h20-96gb": 814, "mi100": 750, "mi210": 724,
+    **{gpu: 815 for gpu in DEVICES if gpu.startswith(("v100-", "v100s-"))},
+}  # fmt: skip
+"""Of the data-center GPUs for which the density decides."""
+
+
+def test_export_follows_its_own_rule_for_every_gpu() -> None:
+    (largest, least, densest) = (4800, 1600, 5.92)
+    by_rule: set[str] = set()
+    for device in GPUS:
+        rates = device.tensor.rates if device.tensor else ()
+        tpp = max(
+            (rate.tflops * BITS[rate.format] for rate in rates), default=32 * device.compute.fp32_tflops
+        )
+        in_data_centers = device.segment == "datacenter"
+        if tpp >= largest or (in_data_centers and tpp >= least and tpp / DIES_MM2[device.id] >= densest):
+            by_rule.add(device.id)
+    listed = {gpu for rule in TABLES.host.export if "CN" in rule.countries for gpu in rule.gpus}
+    # NVIDIA was told by letter about the H20; the tensor rates of the 5090 D are limited, which its entry doubts.
+    assert by_rule - {"rtx-5090-d"} == listed - {"h20-96gb"}
+    assert any("2375" in doubt for doubt in DEVICES["rtx-5090-d"].doubts)
 
 
 def test_geforce_in_a_data_center() -> None:

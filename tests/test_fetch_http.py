@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 import threading
+import time
 import tracemalloc
 from collections.abc import Iterator
 from pathlib import Path
@@ -189,6 +190,59 @@ def test_redirects_are_followed_but_not_for_ever_and_not_into_files(server: Pric
         http.get(server.serve("/file", Say(b"", 302, headers={"Location": "file:///etc/passwd"})))
 
 
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+def test_what_a_redirect_says_beside_its_address_is_never_unpacked(
+    server: PriceServer, http: Http, status: int
+) -> None:
+    bomb = gzip.compress(b"0" * 40_000_000)
+    server.serve("/new", Say(b"here"))
+    url = server.serve("/old", Say(bomb, status, {"Location": "/new", "Content-Encoding": "gzip"}))
+    tracemalloc.start()
+    assert http.get(url, limit_bytes=1000).body == b"here"
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 10_000_000
+
+
+def test_as_many_redirects_as_are_allowed(server: PriceServer, http: Http) -> None:
+    for number in range(9):
+        server.serve(f"/{number}", Say(b"", 302, {"Location": f"/{number + 1}"}))
+    server.serve("/9", Say(b"here"))
+    assert http.get(f"{server.url}/1").body == b"here"
+    with pytest.raises(ExternalError, match="more than 8 redirects"):
+        http.get(f"{server.url}/0")
+    assert "/9" not in server.paths()[9:]
+
+
+@pytest.mark.parametrize("address", ["http://me:secret@127.0.0.1/", "ftp://127.0.0.1/x", "data:,x"])
+def test_a_redirect_to_what_is_not_asked(server: PriceServer, http: Http, address: str) -> None:
+    with pytest.raises(ExternalError, match="redirected to") as error:
+        http.get(server.serve("/a", Say(b"", 302, {"Location": address})))
+    assert "secret" not in str(error.value)
+    assert len(server.asked) == 1
+
+
+def test_what_recognises_a_copy_stays_with_the_host_that_named_it(server: PriceServer, http: Http) -> None:
+    with PriceServer() as other:
+        there = other.serve("/a", Say(b"theirs", etag='"1"'))
+        url = server.serve("/away", Say(b"", 302, {"Location": there}))
+        reply = http.get(
+            url, etag='"1"', last_modified="Mon, 02 Nov 2026 00:00:00 GMT", headers={"Range": "bytes=0-4"}
+        )
+        assert (reply.status, reply.body) == (200, b"theirs")
+        assert not {"If-None-Match", "If-Modified-Since"} & set(other.asked[0].headers)
+        assert other.asked[0].headers["Range"] == "bytes=0-4"
+        assert other.asked[0].headers["Host"] == other.url.removeprefix("http://")
+    server.serve("/new", Say(b"ours", etag='"1"'))
+    assert http.get(server.serve("/old", Say(b"", 302, {"Location": "/new"})), etag='"1"').status == 304
+
+
+def test_a_question_is_not_lost_on_the_way(server: PriceServer, http: Http) -> None:
+    server.serve("/new", as_json({"ok": 1}))
+    http.post_json(server.serve("/old", Say(b"", 308, {"Location": "/new"})), {"limit": 3})
+    assert [(each.method, each.body) for each in server.asked] == [("POST", b'{"limit": 3}')] * 2
+
+
 @pytest.mark.parametrize(
     "url", ["ftp://example.org/x", "prices", "http://", "http://[::1/", "https://me:secret@x/"]
 )
@@ -290,6 +344,17 @@ def test_a_request_can_be_stopped_while_a_body_arrives(server: PriceServer) -> N
     stop.set()
     asking.join(5)
     assert len(caught) == 1
+
+
+def test_a_request_can_be_stopped_during_a_pause(server: PriceServer) -> None:
+    stop = threading.Event()
+    url = server.serve("/a", Say(b"", 429, headers={"Retry-After": "30"}))
+    threading.Timer(0.3, stop.set).start()
+    begin = time.monotonic()
+    with Http(timeout_s=5, cancelled=stop.is_set) as http, pytest.raises(StoppedError):
+        http.get(url)
+    assert time.monotonic() - begin < 5
+    assert len(server.asked) == 1
 
 
 def test_the_query_is_not_repeated_in_messages(server: PriceServer, http: Http) -> None:

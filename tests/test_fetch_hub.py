@@ -191,7 +191,45 @@ def test_a_copy_is_used_without_asking_and_keeps_its_date(
     later = Hub(tmp_path, connection, server.url, today=TODAY + datetime.timedelta(days=90))
     assert later.model(NAME) == first
     assert later.model(NAME.lower()) == first
-    assert Hub(tmp_path, None).model(NAME) == first
+    assert Hub(tmp_path, None, server.url).model(NAME) == first
+
+
+@pytest.mark.parametrize("refresh", [False, True])
+def test_what_a_mirror_said_is_no_copy_of_what_the_hub_says(
+    server: HubServer, tmp_path: Path, refresh: bool
+) -> None:
+    with HubServer() as mirror:
+        mirror.repositories[NAME] = good(**TOLD)
+        mirror.repositories[NAME].files["config.json"] = json.dumps(
+            CONFIG | {"num_hidden_layers": 1}
+        ).encode()
+        forged = Hub(tmp_path, connection, mirror.url, today=TODAY).model(NAME)
+        mark = json.loads(kept(tmp_path).read_text())["etag"]
+    assert (forged.config["num_hidden_layers"], bool(mark)) == (1, True)
+    # Where nobody can be asked it is used, and said.
+    offline = Hub(tmp_path, None, server.url).model(NAME)
+    (warning,) = offline.warnings
+    assert offline == forged.model_copy(update={"warnings": (warning,)})
+    assert forged.origin in warning
+    assert server.url.removeprefix("http://") in warning
+    server.repositories[NAME] = good(**TOLD)
+    found = Hub(tmp_path, connection, server.url, today=TODAY).model(NAME, refresh=refresh)
+    assert found.config["num_hidden_layers"] == 32
+    assert found.origin == server.url.removeprefix("http://")
+    assert "If-None-Match" not in server.asked[0].headers
+    assert Hub(tmp_path, None, server.url).model(NAME) == found
+
+
+def test_what_a_mirror_said_stays_where_the_hub_is_not_reached(server: HubServer, tmp_path: Path) -> None:
+    server.repositories[NAME] = good(**TOLD)
+    Hub(tmp_path, connection, server.url, today=TODAY).model(NAME)
+    before = kept(tmp_path).read_bytes()
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    with pytest.raises(ExternalError, match="not reached") as error:
+        Hub(tmp_path, connection, f"http://127.0.0.1:{port}", today=TODAY).model(NAME)
+    assert "without a refresh" not in str(error.value)
+    assert kept(tmp_path).read_bytes() == before
 
 
 def test_a_refresh_asks_whether_anything_changed(hub: Hub, server: HubServer, tmp_path: Path) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
+import datetime
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +13,7 @@ from advisor.catalog import shipped_devices
 from advisor.fetch.about import load_sources
 from advisor.fetch.names import Found, Names, NotFound, load_names
 from advisor.fetch.offers import Offer
+from advisor.fetch.records import LastGood, believe
 
 NAMES = Names(shipped_devices())
 IDS = {device.id for device in shipped_devices()}
@@ -32,9 +36,16 @@ def test_every_id_in_the_file_is_in_the_catalog() -> None:
 def test_the_file_speaks_of_providers_that_a_source_has() -> None:
     file = load_names()
     providers = {part for about in load_sources().sources.values() for part in about.parts} | {"any"}
-    for mentioned in (file.instances, file.names, file.not_counted, file.evidence, file.instance_is_a_name):
+    for mentioned in (
+        file.instances,
+        file.names,
+        file.assumed,
+        file.not_counted,
+        file.evidence,
+        file.instance_is_a_name,
+    ):
         assert set(mentioned) <= providers
-    assert set(file.instances) | set(file.names) <= set(file.evidence)
+    assert set(file.instances) | set(file.names) | set(file.assumed) <= set(file.evidence)
 
 
 @pytest.mark.parametrize(
@@ -78,6 +89,16 @@ def test_the_file_speaks_of_providers_that_a_source_has() -> None:
         ("hyperstack", "n3-A100x8-NVLink", "A100-80GB", 80, 8, "a100-pcie-80gb"),
         ("hyperstack", "n3-H100-SXM5x8", "H100", 80, 8, "h100-sxm5-80gb"),
         ("oci", "BM.GPU.NEW.8", "MI325X", 288, 8, "mi325x"),
+        ("vast", None, "Tesla P100", 12, 1, "tesla-p100-pcie-12gb"),
+        ("vast", None, "GTX 1660 S", 6, 1, "gtx-1660-super"),
+        ("vast", None, "GH200 SXM", 96, 1, "gh200-96gb"),
+        ("cloudrift", None, "RTX4000", 8, 1, "quadro-rtx-4000"),
+        ("cloudrift", None, "RTX5000", 32, 1, "rtx-5000-ada"),
+        ("cloudrift", None, "RTX 6000", 48, 1, "rtx-6000-ada"),
+        ("cloudrift", None, "RTX6000", 24, 1, "quadro-rtx-6000"),
+        ("cloudrift", None, "A2000", 12, 1, "rtx-a2000-12gb"),
+        ("cloudrift", None, "RTX PRO 5000", 72, 1, "rtx-pro-5000-blackwell-72gb"),
+        ("cloudrift", None, "P6000", 24, 1, "quadro-p6000"),
     ],
 )  # fmt: skip
 def test_known_offers(
@@ -87,11 +108,43 @@ def test_known_offers(
 
 
 @pytest.mark.parametrize(
+    ("provider", "name", "memory_gb", "gpu_id"),
+    [
+        ("vast", "Tesla V100", 16, "v100-sxm2-16gb"),
+        ("vast", "Tesla V100", 32, "v100-sxm2-32gb"),
+        ("vast", "Tesla P100", 16, "tesla-p100-pcie-16gb"),
+        ("verda", "RTXPRO6000", 96, "rtx-pro-6000-blackwell-server"),
+        ("cloudrift", "RTXPRO6000", 96, "rtx-pro-6000-blackwell-server"),
+    ],
+)
+def test_a_form_that_is_not_said_is_an_assumption_and_says_so(
+    provider: str, name: str, memory_gb: float, gpu_id: str
+) -> None:
+    one = offer(provider, name, memory_gb)
+    assert NAMES.find(one) == Found(gpu_id, 1, assumed=True)
+    checks = load_sources().checks
+    for note in (None, "median of 3 offers"):
+        told = dataclasses.replace(one, note=note)
+        (record,) = believe(
+            [told], NAMES, checks, LastGood(), "test", datetime.date(2026, 11, 23)
+        ).records.values()
+        assert record.gpu_id == gpu_id
+        assert (record.note or "").endswith("assumed")
+        assert (record.note or "").startswith(note or "the source does not say")
+
+
+@pytest.mark.parametrize(
     ("provider", "name", "memory_gb"),
     [
         ("vast", "A100", 80),  # SXM or PCIe
         ("vast", "H100", 80),
-        ("vast", "Tesla V100", 32),
+        ("vast", "Tesla V100", None),
+        ("cloudrift", "A100", 80),
+        ("cloudrift", "V100", 16),
+        ("oci", "Tesla V100", 32),
+        ("oci", "Tesla P100", 16),
+        ("vast", "RTX 4000", 20),  # Ada, or its SFF
+        ("vast", "RTX 5000", None),
         ("vast", "GH200", None),
         ("vast", "A100 SXM4", None),
         ("vast", "RTX 3060", None),

@@ -37,7 +37,7 @@ from advisor.fetch.history import history
 from advisor.fetch.http import Http
 from advisor.fetch.names import Names
 from advisor.fetch.offers import Offer, Source, clean
-from advisor.fetch.records import believe, key
+from advisor.fetch.records import LastGood, believe, key
 from advisor.fetch.refresh import refresh
 from advisor.fetch.sources import open_sources
 from advisor.fetch.store import Store
@@ -383,6 +383,103 @@ def test_a_jump_is_not_believed_until_the_last_good_price_is_old(server: PriceSe
     assert live(tmp_path, "azure")["Standard_NC6s_v3", "eastus", "cloud_on_demand"].price_usd == 0.01
 
 
+TABLE = "InstanceType,AcceleratorName,AcceleratorCount,Price,Region\nBM.GPU.L40S.4,L40S,4,{},all\n"
+
+
+def serve_skypilot(server: PriceServer, chosen: Sequence[Source], price: float, etag: str) -> None:
+    for cloud in chosen[0].about.parts.values():
+        server.serve(f"/v8/{cloud}/vms.csv", Say(TABLE.format(price).encode(), etag=etag))
+
+
+def l40s(folder: Path) -> float:
+    return live(folder, "skypilot")["BM.GPU.L40S.4", "all", "cloud_on_demand"].price_usd
+
+
+def test_a_jump_is_not_believed_where_rows_are_dated_by_year(server: PriceServer, tmp_path: Path) -> None:
+    chosen = sources(server, "skypilot")
+    serve_skypilot(server, chosen, 8, '"1"')
+    run(chosen, tmp_path)
+    assert run(chosen, tmp_path, 60).sources[0].status == "unchanged"
+    serve_skypilot(server, chosen, 0.08, '"2"')
+    # The answer on day 60 said that the price still holds.
+    for day in (61, 62, 80, 90):
+        (document,) = run(chosen, tmp_path, day).sources
+        assert l40s(tmp_path) == 2.0
+        if day == 61:
+            assert any("factor of 20" in each.reason for each in document.left_out)
+    serve_skypilot(server, chosen, 0.08, '"3"')
+    assert run(chosen, tmp_path, 91).sources[0].status == "updated"
+    assert l40s(tmp_path) == 0.02
+
+
+def test_a_price_that_stayed_does_not_stay_for_ever_by_being_written_again(
+    server: PriceServer, tmp_path: Path
+) -> None:
+    chosen = sources(server, "skypilot")
+    serve_skypilot(server, chosen, 8, '"1"')
+    run(chosen, tmp_path)
+    for day in range(2, 32, 2):
+        serve_skypilot(server, chosen, 0.08, f'"{day}"')
+        run(chosen, tmp_path, day)
+        assert l40s(tmp_path) == 2.0
+    # Of a price that is confirmed in between, the days count from then.
+    serve_skypilot(server, chosen, 8, '"31"')
+    run(chosen, tmp_path, 31)
+    serve_skypilot(server, chosen, 0.08, '"50"')
+    run(chosen, tmp_path, 50)
+    assert l40s(tmp_path) == 2.0
+    serve_skypilot(server, chosen, 0.08, '"62"')
+    run(chosen, tmp_path, 62)
+    assert l40s(tmp_path) == 0.02
+
+
+def test_a_newer_version_of_this_program_remembers_when_a_price_was_asked(
+    server: PriceServer, tmp_path: Path
+) -> None:
+    chosen = sources(server, "skypilot")
+    serve_skypilot(server, chosen, 8, '"1"')
+    run(chosen, tmp_path)
+    state = tmp_path / "prices" / "state" / "skypilot.json"
+    older = json.loads(state.read_text(encoding="utf-8")) | {"digest": "of another version"}
+    for part in older["parts"].values():
+        del part["held"]
+    state.write_text(json.dumps(older), encoding="utf-8")
+    serve_skypilot(server, chosen, 0.08, '"1"')
+    assert run(chosen, tmp_path, 10).sources[0].status == "updated"
+    assert l40s(tmp_path) == 2.0
+
+
+def test_a_table_that_nobody_would_read_is_not_written(
+    server: PriceServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chosen = sources(server, "azure")
+    serve_azure(server, full())
+    run(chosen, tmp_path)
+    before = files(tmp_path)
+    monkeypatch.setattr("advisor.fetch.store.LARGEST_LIVE_BYTES", 1500)
+    serve_azure(server, full(4.0) | {("Standard_NV36ads_A10_v5", region): 1.0 for region in REGIONS})
+    (document,) = run(chosen, tmp_path, 1).sources
+    assert document.status == "failed"
+    assert "a table of its prices is larger than" in (document.message or "")
+    assert "the last good copy stays" in (document.message or "")
+    assert files(tmp_path) == before
+
+
+def test_more_offers_than_there_can_be_change_nothing(
+    server: PriceServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("advisor.fetch.offers._MOST_OFFERS", 16)
+    chosen = sources(server, "azure")
+    serve_azure(server, full())
+    run(chosen, tmp_path)
+    before = files(tmp_path)
+    serve_azure(server, full(4.0) | {("Standard_NV36ads_A10_v5", "eastus"): 1.0})
+    (document,) = run(chosen, tmp_path, 1).sources
+    assert document.status == "failed"
+    assert "more than 16 offers" in (document.message or "")
+    assert files(tmp_path) == before
+
+
 def test_a_source_may_shrink_after_a_month(server: PriceServer, tmp_path: Path) -> None:
     chosen = sources(server, "azure")
     serve_azure(server, full())
@@ -416,7 +513,18 @@ def test_shares_and_unknown_sizes_are_reported(server: PriceServer, tmp_path: Pa
     (document,) = run(sources(server, "azure"), tmp_path).sources
     assert document.unknown_names == ("Standard_NX9_v9 (azure)",)
     assert [(each.reason, each.count, each.example) for each in document.left_out] == [
-        ("a share of a GPU", 1, "azure Standard_NV6ads_A10_v5")
+        ("a share of a GPU", 1, "azure Standard_NV6ads_A10_v5"),
+        ("the name is not known", 2, "Standard_NX9_v9 (azure)"),
+    ]
+
+
+def test_names_beyond_those_that_are_listed_are_counted(server: PriceServer, tmp_path: Path) -> None:
+    unknown: dict[tuple[str, str], object] = {(f"Standard_NX{number}", "eastus"): 1 for number in range(70)}
+    serve_azure(server, {**full(), **unknown, ("Standard_NX7", "uk"): 1})
+    (document,) = run(sources(server, "azure"), tmp_path).sources
+    assert len(document.unknown_names) == 50
+    assert [(each.reason, each.count, each.example) for each in document.left_out] == [
+        ("the name is not known", 71, "Standard_NX7 (azure)")
     ]
 
 
@@ -611,7 +719,7 @@ OFFERS = st.builds(
 @given(st.lists(OFFERS, max_size=12))
 @settings(suppress_health_check=[HealthCheck.too_slow], max_examples=60)
 def test_every_offer_is_believed_or_accounted_for(offers: list[Offer]) -> None:
-    result = believe(offers, NAMES, CHECKS, (), "test", TODAY)
+    result = believe(offers, NAMES, CHECKS, LastGood(), "test", TODAY)
     low, high = CHECKS.plausible_usd_per_gpu_hour
     for where, record in result.records.items():
         assert where == key(record)
@@ -627,7 +735,7 @@ def test_every_offer_is_believed_or_accounted_for(offers: list[Offer]) -> None:
 def test_what_is_written_is_what_is_read(tmp_path: Path, offers: list[Offer]) -> None:
     from advisor.fetch.store import _table
 
-    result = believe(offers, NAMES, CHECKS, (), "test", TODAY)
+    result = believe(offers, NAMES, CHECKS, LastGood(), "test", TODAY)
     again = parse_prices(_table(result.records.values()).decode(), "test")
     assert {key(record): record.price_usd for record in again} == {
         key(record): record.price_usd for record in result.records.values()

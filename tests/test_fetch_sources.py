@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import datetime
+import itertools
 import json
 import math
+import tracemalloc
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 from price_server import (
@@ -26,7 +29,7 @@ from price_server import (
 
 from advisor.errors import ExternalError, InputError
 from advisor.fetch.http import Http
-from advisor.fetch.offers import Answer, FormatChangedError, Offer, Source, Stamp
+from advisor.fetch.offers import FormatChangedError, Offer, Source, Stamp, Tally, at_most
 from advisor.fetch.sources import open_sources
 
 TODAY = datetime.date(2026, 11, 23)
@@ -54,13 +57,22 @@ def source(name: str, url: str) -> Source:
     return found
 
 
-def ask(http: Http, name: str, url: str, part: str, stamp: Stamp | None = None) -> Answer:
-    answer = source(name, url).ask(http, part, stamp or Stamp(), TODAY, lambda pages: None)
+@dataclass(frozen=True)
+class Taken:
+    """An answer of which all offers were taken."""
+
+    offers: tuple[Offer, ...]
+    stamp: Stamp
+    left_out: Tally
+
+
+def ask(http: Http, name: str, url: str, part: str) -> Taken:
+    answer = source(name, url).ask(http, part, Stamp(), TODAY, lambda pages: None)
     assert answer is not None
-    return answer
+    return Taken(tuple(answer.offers), answer.stamp, answer.left_out)
 
 
-def prices(answer: Answer) -> list[tuple[str | None, str | None, int | None, float, bool]]:
+def prices(answer: Taken) -> list[tuple[str | None, str | None, int | None, float, bool]]:
     return [(each.instance, each.region, each.count, each.usd_per_hour, each.spot) for each in answer.offers]
 
 
@@ -179,6 +191,38 @@ def test_a_zip_bomb_is_not_unpacked(server: PriceServer, http: Http, monkeypatch
         ask(http, "gpuhunt", f"{server.url}/v3", "aws")
 
 
+def test_a_table_is_not_kept_while_its_offers_are_judged(server: PriceServer, http: Http) -> None:
+    table = ROWS + ROWS.splitlines(keepends=True)[1] * 60_000
+    server.serve("/v3/aws/version", Say(b"20261120-7"))
+    server.serve("/v3/aws/20261120-7/catalog.zip", Say(as_zip("aws.csv", table)))
+    answer = source("gpuhunt", f"{server.url}/v3").ask(http, "aws", Stamp(), TODAY, lambda pages: None)
+    assert answer is not None
+    tracemalloc.start()
+    count = sum(1 for _ in itertools.islice(answer.offers, 20_000))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert count == 20_000
+    assert most < 2_000_000
+
+
+@pytest.mark.parametrize("name", ["gpuhunt", "skypilot"])
+def test_a_line_of_nothing_but_commas_is_no_row(server: PriceServer, http: Http, name: str) -> None:
+    row = b"," * 3_000_000
+    server.serve("/v3/oci/version", Say(b"20261120-7"))
+    server.serve("/v3/oci/20261120-7/catalog.zip", Say(as_zip("oci.csv", ROWS + row)))
+    server.serve("/v8/oci/vms.csv", Say(SKYPILOT + row))
+    with pytest.raises(FormatChangedError, match="a line has 3000000 characters"):
+        ask(http, name, f"{server.url}/{'v3' if name == 'gpuhunt' else 'v8'}", "oci")
+
+
+def test_more_offers_than_there_can_be(server: PriceServer, http: Http) -> None:
+    serve_gpuhunt(server, "aws", [gpuhunt_row("p5.48xlarge", 55.04, "H100", 80.0)] * 50_001)
+    answer = source("gpuhunt", f"{server.url}/v3").ask(http, "aws", Stamp(), TODAY, lambda pages: None)
+    assert answer is not None
+    with pytest.raises(FormatChangedError, match="gpuhunt: more than 50,000 offers"):
+        sum(1 for _ in at_most(answer.offers, "gpuhunt"))
+
+
 # Azure
 
 
@@ -240,6 +284,27 @@ def test_azure_pages_that_do_not_end(server: PriceServer, http: Http) -> None:
     with pytest.raises(FormatChangedError, match="do not end"):
         ask(http, "azure", server.serve("/prices", as_json(page)), "azure")
     assert len(server.asked) == 2
+
+
+def test_azure_pages_are_limited_together_and_none_is_kept(
+    server: PriceServer, http: Http, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    items = [azure_item("Standard_NC6s_v3", 3.06)] * 200
+    for number in range(30):
+        page = {"Items": items, "NextPageLink": f"{server.url}/{number + 1}"}
+        server.serve(f"/{number}", as_json(page))
+    answer = source("azure", f"{server.url}/0").ask(http, "azure", Stamp(), TODAY, lambda pages: None)
+    assert answer is not None
+    tracemalloc.start()
+    count = sum(1 for _ in itertools.islice(answer.offers, 5_000))
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert count == 5_000
+    assert most < 3_000_000
+    size = len(server.answers["/0"][0].body)
+    monkeypatch.setattr("advisor.fetch.sources.azure._LARGEST_LIST", 5 * size)
+    with pytest.raises(FormatChangedError, match="together are larger"):
+        ask(http, "azure", f"{server.url}/0", "azure")
 
 
 # vast.ai
@@ -363,6 +428,18 @@ def test_a_refusal_names_the_way_out(server: PriceServer, http: Http, name: str,
         ask(http, name, server.url + (path if name == "vastai" else base), part)
     assert error.value.hint is not None
     assert "--source-url" in error.value.hint
+
+
+@pytest.mark.parametrize("name", ["azure", "vastai", "runpod"])
+def test_json_that_would_fill_the_memory_is_not_built(server: PriceServer, http: Http, name: str) -> None:
+    base, part, path = PLACES[name]
+    server.serve(path, Say(b'{"Items": [' + b"{}," * 1_000_000 + b"{}]}"))
+    tracemalloc.start()
+    with pytest.raises(FormatChangedError, match="objects and lists"):
+        ask(http, name, server.url + (path if name == "vastai" else base), part)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 20_000_000
 
 
 def test_names_of_a_source_are_cleaned(server: PriceServer, http: Http) -> None:

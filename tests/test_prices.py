@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import datetime
 import statistics
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from advisor.catalog import shipped_devices
 from advisor.errors import InputError
-from advisor.price_book import PriceBook, load_policy, load_prices, shipped_records
-from advisor.prices import PriceRecord, parse_prices
+from advisor.price_book import LIVE, PriceBook, live_records, load_policy, load_prices, shipped_records
+from advisor.prices import LARGEST_LIVE_BYTES, PriceRecord, parse_prices
+from advisor.yaml_io import MAX_BYTES
 
 HEAD = "gpu_id,kind,provider,region,gpus_per_instance,price_usd,date,source,note\n"
 
@@ -189,6 +193,98 @@ def test_what_a_bare_spread_is_taken_to_be_is_that_of_the_shipped_offers() -> No
             low, high = np.quantile(list(offers.values()), (0.1, 0.9))
             spreads.append(float(np.sqrt(high / low)))
     assert load_policy().rent_spread == pytest.approx(statistics.median(spreads), rel=0.1)
+
+
+def _copy(folder: Path, rows: list[str]) -> Path:
+    path = folder / LIVE / "gpuhunt.csv"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(
+        "gpu_id,kind,provider,region,instance,gpus_per_instance,price_usd,date,source,note\n"
+        + "".join(f"{row}\n" for row in rows),
+        encoding="utf-8",
+    )
+    return path
+
+
+ROWS = st.lists(
+    st.builds(
+        "{},cloud_{},{},r{},i,{},{},{},gpuhunt,".format,
+        st.sampled_from(["t4", "l4"]),
+        st.sampled_from(["on_demand", "spot"]),
+        st.sampled_from(["aws", "azure", "oci"]),
+        st.integers(0, 9),
+        st.sampled_from([1, 2, 4, 8]),
+        st.integers(1, 6),
+        st.sampled_from(["2026-11-20", "2026-11", "2026", "2025-01-02"]),
+    ),
+    min_size=1,
+    max_size=25,
+)
+
+
+@given(rows=ROWS)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+def test_of_live_prices_only_what_counts_is_kept_and_answers_are_the_same(
+    tmp_path: Path, rows: list[str]
+) -> None:
+    _copy(tmp_path, rows)
+    (few, _), (every, _) = (live_records(tmp_path, ["t4", "l4"], everything=each) for each in (False, True))
+    assert len(every) == len(rows)
+    assert set(few) <= set(every)
+    assert len(
+        {(each.gpu_id, each.kind, each.provider, each.gpus_per_instance, each.date) for each in every}
+    ) == len(few)
+    small, whole = PriceBook(few, today=TODAY), PriceBook(every, today=TODAY)
+    for gpu in ("t4", "l4"):
+        for count in (1, 2, 3, 4, 8, 16):
+            assert small.rent_price(gpu, count) == whole.rent_price(gpu, count)
+            assert small.spot_price(gpu, count) == whole.spot_price(gpu, count)
+            assert small.counted(gpu, "cloud_on_demand", count) == whole.counted(
+                gpu, "cloud_on_demand", count
+            )
+
+
+def test_thirty_thousand_live_prices_cost_a_command_little(tmp_path: Path) -> None:
+    _copy(
+        tmp_path, [f"t4,cloud_on_demand,aws,r{place},x,1,0.5,2026-11-20,gpuhunt," for place in range(30_000)]
+    )
+    begin = time.process_time()
+    (record,), messages = live_records(tmp_path, ["t4"])
+    assert (record.region, messages) == ("r0", ())
+    assert time.process_time() - begin < 0.6
+
+
+def test_a_live_copy_larger_than_other_files_may_be_counts(tmp_path: Path) -> None:
+    note = "x" * 3000
+    path = _copy(
+        tmp_path,
+        [f"t4,cloud_on_demand,aws,r{n},x,1,0.{n + 1},2026-11-20,gpuhunt,{note}" for n in range(3000)],
+    )
+    assert MAX_BYTES < path.stat().st_size < LARGEST_LIVE_BYTES
+    for everything in (False, True):
+        records, messages = live_records(tmp_path, ["t4"], everything=everything)
+        assert messages == ()
+        assert min(each.price_usd for each in records) == 0.1
+        assert len(records) == (3000 if everything else 1)
+
+
+@pytest.mark.parametrize(
+    "damaged",
+    [
+        "t4,cloud_on_demand,aws,r,x,1,free,2026-11-20,gpuhunt,",
+        "t4,cloud_on_demand,aws,r,x,1,-1,2026-11-20,gpuhunt,",
+        "t4,cloud_on_demand,aws,r,x",
+        "t4,cloudy,aws,r,x,1,9,2026-11-20,gpuhunt,",
+        "t4,cloud_on_demand,aws,r,x,1,9,yesterday,gpuhunt,",
+        "t4,cloud_on_demand,aws,r,x,none,9,2026-11-20,gpuhunt,",
+        "t4,cloud_on_demand,aws,r,x,1,9,2026-11-20,,",
+    ],
+)
+def test_a_damaged_row_is_said_though_a_cheaper_one_counts(tmp_path: Path, damaged: str) -> None:
+    _copy(tmp_path, ["t4,cloud_on_demand,aws,r,x,1,0.5,2026-11-20,gpuhunt,", damaged])
+    records, (message,) = live_records(tmp_path, ["t4"])
+    assert records == ()
+    assert ":3" in message
 
 
 def test_prices_of_twelve_clouds_and_more_are_shipped() -> None:

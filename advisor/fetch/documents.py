@@ -40,8 +40,9 @@ class SourceDocument(Model):
     checked: str | None = None
     """Day of the last answer."""
     unknown_names: tuple[str, ...] = ()
-    """GPUs by the source's own names that the catalog does not know, most frequent first."""
+    """GPUs by the source's own names that the catalog does not know, most frequent first; the first 50 of them."""
     left_out: tuple[LeftOutDocument, ...] = ()
+    """All offers that are not among ``records``, those of unknown names too."""
 
 
 class PriceChangeDocument(Model):

@@ -30,9 +30,20 @@ LIMIT_BYTES = 64 * MIB
 _LONGEST_CONNECT_S = 6.0
 _MOST_REDIRECTS = 8
 _EXPLAINED_BY_CALLER = (304, 401, 403, 404)
+_SENT_ANYWHERE = (
+    "accept",
+    "accept-encoding",
+    "connection",
+    "content-length",
+    "content-type",
+    "host",
+    "range",
+    "user-agent",
+)
+"""Headers that a redirect may take to another host: what a copy at hand is recognised by belongs to the first one."""
 _BUSY = 429
 _LOOK_UP_S = 0.1
-"""How often it is asked whether an answer is still wanted."""
+"""How often it is asked whether an answer is still wanted, during a pause too."""
 
 
 class StoppedError(ExternalError):
@@ -77,23 +88,23 @@ class Http:
     Args:
         timeout_s: longest silence between two pieces of an answer; connecting may take 6 s at most.
         attempts: how often one request is sent at most.
-        wait: sleeps for that many seconds before the next attempt.
+        wait: pauses for that many seconds before the next attempt; left out, it sleeps and hears ``cancelled``.
         total_s: longest time of one request with everything: redirects, attempts, pauses.
-        cancelled: asked before each attempt, and several times a second while one goes on.
+        cancelled: asked before each attempt, and several times a second during attempts and pauses.
     """
 
     def __init__(
         self,
         timeout_s: float = 20.0,
         attempts: int = 3,
-        wait: Callable[[float], object] = time.sleep,
+        wait: Callable[[float], object] | None = None,
         *,
         total_s: float = 180.0,
         cancelled: Callable[[], bool] = lambda: False,
     ) -> None:
         self._timeout_s = timeout_s
         self._attempts = attempts
-        self._wait = wait
+        self._wait = wait or self._sleep
         self._total_s = total_s
         self._cancelled = cancelled
 
@@ -183,6 +194,12 @@ class Http:
             self._wait(pause_s)
             attempt += 1
 
+    def _sleep(self, pause_s: float) -> None:
+        end = time.monotonic() + pause_s
+        while (left_s := end - time.monotonic()) > 0:
+            self._stop_if_cancelled()
+            time.sleep(min(left_s, _LOOK_UP_S))
+
     def _stop_if_cancelled(self) -> None:
         if self._cancelled():
             raise StoppedError("stopped")
@@ -212,11 +229,15 @@ class Http:
         url = str(request.url)
         try:
             async with asyncio.timeout(left_s):
-                response = await self._client.send(request, stream=True)
-                try:
-                    return await self._reply(response, limit_bytes)
-                finally:
-                    await response.aclose()
+                for _ in range(1 + _MOST_REDIRECTS):
+                    response = await self._client.send(request, stream=True)
+                    try:
+                        if response.next_request is None:
+                            return await self._reply(response, limit_bytes)
+                        request = _redirected(request, response.next_request)
+                    finally:
+                        # What a redirect has to say beside its address is never read.
+                        await response.aclose()
         except TimeoutError:
             raise _failed(url, f"no complete answer within {self._total_s:g} s") from None
         except (httpx.ConnectError, httpx.ConnectTimeout, httpx.ProxyError) as error:
@@ -224,14 +245,13 @@ class Http:
             raise _TryAgainError(f"not reached ({said})", reached=False) from None
         except httpx.TimeoutException:
             raise _TryAgainError(f"no answer within {self._timeout_s:g} s") from None
-        except httpx.TooManyRedirects:
-            raise _failed(url, f"more than {_MOST_REDIRECTS} redirects") from None
-        except (httpx.UnsupportedProtocol, httpx.InvalidURL):
+        except httpx.InvalidURL:
             raise _failed(url, "redirected to what is not a web address") from None
         except httpx.RemoteProtocolError as error:
             raise _TryAgainError(f"the answer is cut off or broken ({plain(str(error))})") from None
         except httpx.TransportError as error:
             raise _TryAgainError(f"not reached ({plain(str(error)) or type(error).__name__})") from None
+        raise _failed(url, f"more than {_MOST_REDIRECTS} redirects")
 
     async def _reply(self, response: httpx.Response, limit_bytes: int) -> Reply:
         status = response.status_code
@@ -278,28 +298,40 @@ def _client(timeout_s: float) -> httpx.AsyncClient:
 
     import httpx
 
-    async def refuse_downgrade(response: httpx.Response) -> None:
-        location = response.headers.get("Location")
-        secure = response.url.scheme == "https"
-        if secure and response.is_redirect and location and response.url.join(location).scheme == "http":
-            raise _failed(str(response.url), "redirected from https to http")
-
     nobody = DefaultCookiePolicy(allowed_domains=[])
     try:
         return httpx.AsyncClient(
             cookies=CookieJar(nobody),
             timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, _LONGEST_CONNECT_S)),
-            follow_redirects=True,
-            max_redirects=_MOST_REDIRECTS,
+            # Followed, httpx reads and unpacks the body of every redirect, without any limit.
+            follow_redirects=False,
             trust_env=True,
             headers={"User-Agent": f"gpu-advisor/{__version__}", "Accept-Encoding": "gzip"},
-            event_hooks={"response": [refuse_downgrade]},
         )
     except (ValueError, ImportError, OSError, httpx.InvalidURL) as error:
         raise ExternalError(
             f"the network cannot be used: {plain(str(error))}",
             hint="look at HTTP_PROXY, HTTPS_PROXY, ALL_PROXY, SSL_CERT_FILE and SSL_CERT_DIR",
         ) from None
+
+
+def _redirected(request: httpx.Request, following: httpx.Request) -> httpx.Request:
+    """Return the request that a redirect leads to, without what is not for its host.
+
+    Raises:
+        ExternalError: it leads to what is not asked.
+    """
+    url, target = str(request.url), following.url
+    if target.scheme not in ("http", "https") or not target.host:
+        raise _failed(url, "redirected to what is not a web address")
+    if target.userinfo:
+        raise _failed(url, "redirected to a web address with a name and a password in it")
+    if (request.url.scheme, target.scheme) == ("https", "http"):
+        raise _failed(url, "redirected from https to http")
+    if target.netloc != request.url.netloc:
+        for name in set(following.headers) - set(_SENT_ANYWHERE):
+            del following.headers[name]
+    return following
 
 
 def _request(

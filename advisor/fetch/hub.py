@@ -2,7 +2,8 @@
 
     hub/<organisation>--<model>[@<revision>]/model.json     in the user's folder
 
-A copy that is there is used and nobody is asked; its date goes with it. No token is read, kept or sent: of gated
+A copy that is there is used and nobody is asked; its date goes with it. One that a mirror gave counts for that mirror:
+where another hub can be asked it is, else the copy is used with a warning. No token is read, kept or sent: of gated
 repositories the hub says how large they are, not what they look like.
 """
 
@@ -73,6 +74,7 @@ class Hub:
         self._folder = folder / FOLDER
         self._http = http
         self._base_url = (base_url or named or ENDPOINT).rstrip("/")
+        self._origin = plain(self._base_url.partition("://")[2])
         self._today = today or datetime.date.today()
         self._shipped = tuple(shipped)
 
@@ -89,6 +91,12 @@ class Hub:
         """
         wanted = parse_hub_id(name)
         copy, fault = self._kept(wanted)
+        if copy is not None and copy.model.origin != self._origin:
+            if self._http is None:
+                said = f"{copy.model.origin} said this, not {self._origin}, which models fetch asks"
+                return _warned(copy.model, said)
+            # What another hub said is no copy of what this one says, and its mark means something else here.
+            copy = None
         if copy is not None and not refresh:
             return copy.model
         try:
@@ -164,7 +172,7 @@ class Hub:
             parameters=weights.elements or None,
             weight_dtypes=weights.by_dtype,
             date=self._today,
-            origin=plain(self._base_url.partition("://")[2]),
+            origin=self._origin,
             warnings=tuple(warnings),
         )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
@@ -13,14 +13,12 @@ from typing import Annotated
 from pydantic import Field
 
 from advisor.fetch.offers import Offer
-from advisor.hardware import Device, NameIndex, normalise
+from advisor.hardware import REPORTED_MEMORY_TOLERANCE, Device, NameIndex, normalise
 from advisor.quantity import Model
 from advisor.version import __version__
 from advisor.yaml_io import data_root, read_yaml, validate
 
 _ANY = "any"
-_MEMORY_TOLERANCE = 0.12
-"""Sources state up to a tenth less or more than the nominal size; variants differ by a sixth or more."""
 
 Count = Annotated[int, Field(ge=1, le=4096)]
 
@@ -30,6 +28,7 @@ class NamesFile(Model):
 
     instances: Mapping[str, Mapping[str, Mapping[str, Count | None]]]
     names: Mapping[str, Mapping[str, tuple[str, ...]]]
+    assumed: Mapping[str, Mapping[str, tuple[str, ...]]]
     instance_is_a_name: tuple[str, ...]
     said_memory_gb: Mapping[str, tuple[float, ...]]
     not_counted: Mapping[str, Mapping[str, str]]
@@ -38,7 +37,8 @@ class NamesFile(Model):
     def gpu_ids(self) -> set[str]:
         """Return every id that the file mentions."""
         by_instance = {gpu_id for rules in self.instances.values() for gpu_id in rules}
-        by_name = {gpu_id for names in self.names.values() for ids in names.values() for gpu_id in ids}
+        tables = (*self.names.values(), *self.assumed.values())
+        by_name = {gpu_id for names in tables for ids in names.values() for gpu_id in ids}
         return by_instance | by_name | set(self.said_memory_gb)
 
 
@@ -55,10 +55,17 @@ def load_names(root: Path | None = None) -> NamesFile:
 
 @dataclass(frozen=True)
 class Found:
-    """The GPU that an offer means, and how many of it."""
+    """The GPU that an offer means, and how many of it.
+
+    Attributes:
+        gpu_id: in the catalog.
+        count: at least 1.
+        assumed: whether the offer leaves the form of the board open.
+    """
 
     gpu_id: str
     count: int
+    assumed: bool = False
 
 
 @dataclass(frozen=True)
@@ -81,13 +88,8 @@ class Names:
         self._file = file or load_names()
         gpus = [device for device in devices if device.kind == "gpu" and device.segment != "laptop"]
         self._catalog = NameIndex(gpus)
-        self._names = {
-            provider: {
-                normalise(name): tuple(gpu_id for gpu_id in ids if gpu_id in self._catalog.by_id)
-                for name, ids in names.items()
-            }
-            for provider, names in self._file.names.items()
-        }
+        self._names = self._known(self._file.names)
+        self._assumed = self._known(self._file.assumed)
         self._instances = {
             provider: [
                 (_pattern(text), gpu_id, count)
@@ -100,6 +102,17 @@ class Names:
         self._not_counted = {
             provider: [(_pattern(text), reason) for text, reason in rules.items()]
             for provider, rules in self._file.not_counted.items()
+        }
+
+    def _known(
+        self, tables: Mapping[str, Mapping[str, tuple[str, ...]]]
+    ) -> Mapping[str, Mapping[str, tuple[str, ...]]]:
+        return {
+            provider: {
+                normalise(name): tuple(gpu_id for gpu_id in ids if gpu_id in self._catalog.by_id)
+                for name, ids in names.items()
+            }
+            for provider, names in tables.items()
         }
 
     def digest(self) -> str:
@@ -124,6 +137,12 @@ class Names:
             fitting = self._fitting(self._candidates(offer.provider, name), offer.memory_gb)
             if len(fitting) == 1:
                 return self._checked(offer, fitting[0], None)
+        assumed = self._assumed.get(offer.provider, {})
+        for name in offer.names:
+            fitting = self._fitting(assumed.get(normalise(name), ()), offer.memory_gb)
+            if len(fitting) == 1:
+                found = self._checked(offer, fitting[0], None)
+                return replace(found, assumed=True) if isinstance(found, Found) else found
         return _unknown(offer)
 
     def _candidates(self, provider: str, name: str) -> tuple[str, ...]:
@@ -147,7 +166,7 @@ class Names:
             return list(gpu_ids)
         distances = {gpu_id: self._distance(gpu_id, memory_gb) for gpu_id in gpu_ids}
         least = min(distances.values(), default=1.0)
-        if least > _MEMORY_TOLERANCE:
+        if least > REPORTED_MEMORY_TOLERANCE:
             return []
         return [gpu_id for gpu_id, distance in distances.items() if distance <= least + 1e-9]
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import datetime
-import json
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -16,6 +16,9 @@ from advisor.quantity import Model
 from advisor.units import plain
 
 _LONGEST_TEXT = 120
+_LONGEST_LINE = 65_536
+_MOST_OFFERS = 50_000
+"""Of one part of a source; the longest list of a cloud has about a fifth of that."""
 
 
 class FormatChangedError(ExternalError):
@@ -79,9 +82,16 @@ class Tally:
 
 @dataclass(frozen=True)
 class Answer:
-    """What one part of a source answered."""
+    """What one part of a source answered.
 
-    offers: Sequence[Offer]
+    Attributes:
+        offers: to be gone through once; a long answer is read as they are taken, and its faults are raised then, as
+            those of ``Source.ask``.
+        stamp: of this answer.
+        left_out: complete when all offers were taken.
+    """
+
+    offers: Iterable[Offer]
     stamp: Stamp
     left_out: Tally
 
@@ -121,6 +131,18 @@ class Source(Protocol):
         """
 
 
+def at_most(offers: Iterable[Offer], source: str) -> Iterator[Offer]:
+    """Hand on the offers of one part of a source while they are not too many to be true.
+
+    Raises:
+        FormatChangedError: they are.
+    """
+    for number_of, offer in enumerate(offers, 1):
+        if number_of > _MOST_OFFERS:
+            raise FormatChangedError(f"{source}: more than {_MOST_OFFERS:,} offers, which is not believed")
+        yield offer
+
+
 def clean(value: object) -> str:
     """Return a text of a source as one short line without control characters; empty for what is no text."""
     if not isinstance(value, str | int | float) or isinstance(value, bool):
@@ -157,23 +179,6 @@ def found_body(reply: Reply, url: str) -> bytes:
     raise ExternalError(f"{plain(url)}: {reason}", hint="a mirror can be given with --source-url NAME=URL")
 
 
-def json_object(reply: Reply, url: str) -> Mapping[str, object]:
-    """Return the JSON object in a reply.
-
-    Raises:
-        FormatChangedError: it is something else, such as a web page.
-        ExternalError: as :func:`found_body`.
-    """
-    try:
-        document = json.loads(found_body(reply, url))
-    except (ValueError, RecursionError):
-        kind = reply.content_type.partition(";")[0] or "unknown type"
-        raise FormatChangedError(f"{plain(url)}: the answer is not JSON ({kind})") from None
-    if not isinstance(document, dict):
-        raise FormatChangedError(f"{plain(url)}: the answer is not a JSON object")
-    return document
-
-
 def objects(value: object, field_name: str) -> list[Mapping[str, object]]:
     """Return a list of JSON objects.
 
@@ -185,12 +190,28 @@ def objects(value: object, field_name: str) -> list[Mapping[str, object]]:
     return value
 
 
-def require_columns(present: Sequence[str] | None, wanted: Sequence[str], what: str) -> None:
-    """Check the header of a table.
+def table_rows(lines: Iterable[str], columns: Sequence[str], what: str) -> Iterator[Mapping[str, str | None]]:
+    """Read a CSV table row by row.
+
+    Args:
+        lines: of the table, its header first.
+        columns: that must be there, in any order and among others.
+        what: is read, for messages.
 
     Raises:
-        FormatChangedError: a column is missing.
+        FormatChangedError: a column is missing, or a line is too long for a row.
+        csv.Error: it is no table.
     """
-    missing = [name for name in wanted if name not in (present or ())]
+    rows = csv.DictReader(_short(lines, what))
+    missing = [name for name in columns if name not in (rows.fieldnames or ())]
     if missing:
         raise FormatChangedError(f"{what}: the format changed, there is no column {', '.join(missing)}")
+    return rows
+
+
+def _short(lines: Iterable[str], what: str) -> Iterator[str]:
+    # A line of nothing but commas needs eight times the memory of its text.
+    for line in lines:
+        if len(line) > _LONGEST_LINE:
+            raise FormatChangedError(f"{what}: the format changed, a line has {len(line)} characters")
+        yield line

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import datetime
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from advisor.fetch.about import Checks
-from advisor.fetch.names import Names, NotFound
+from advisor.fetch.names import Found, Names, NotFound
 from advisor.fetch.offers import Offer, Tally, clean
 from advisor.prices import PriceKind, PriceRecord
 from advisor.units import format_money
@@ -16,13 +16,33 @@ from advisor.units import format_money
 Key = tuple[str, str, str | None, str | None, str | None, int]
 
 
+@dataclass(frozen=True)
+class LastGood:
+    """The last good copy of one part of a source.
+
+    Attributes:
+        records: its prices.
+        day: of the last answer that they agree with, None where that is not known.
+        held: since when the prices stay that a later answer contradicts, by :func:`offer_text`.
+    """
+
+    records: Sequence[PriceRecord] = ()
+    day: datetime.date | None = None
+    held: Mapping[str, datetime.date] = field(default_factory=dict)
+
+    def known_on(self, record: PriceRecord) -> datetime.date:
+        """Return the last day on which the source asked this price."""
+        return self.held.get(offer_text(record)) or self.day or record.earliest_day
+
+
 @dataclass
 class Believed:
-    """Prices of one part of a source, and what is not among them."""
+    """Prices of one part of a source, and what is not among them; ``held`` as in :class:`LastGood`."""
 
     records: dict[Key, PriceRecord] = field(default_factory=dict)
     left_out: Tally = field(default_factory=Tally)
     unknown_names: Counter[str] = field(default_factory=Counter)
+    held: dict[str, datetime.date] = field(default_factory=dict)
 
 
 def key(record: PriceRecord) -> Key:
@@ -37,24 +57,30 @@ def key(record: PriceRecord) -> Key:
     )
 
 
+def offer_text(record: PriceRecord) -> str:
+    """Return :func:`key` as one text."""
+    return " | ".join("" if part is None else str(part) for part in key(record))
+
+
 def believe(
     offers: Iterable[Offer],
     names: Names,
     checks: Checks,
-    before: Sequence[PriceRecord],
+    last: LastGood,
     source: str,
     today: datetime.date,
 ) -> Believed:
     """Return the prices among ``offers``.
 
     Of two offers with the same key the cheaper counts. Where a price moved further than is believed, the last good one
-    stays as long as it is not older than ``checks.memory_days``.
+    stays until the source has asked another one for ``checks.memory_days``. How a source dates its rows has no part in
+    that: some say no more than a year.
 
     Args:
         offers: of one part of a source.
         names: resolves GPUs.
         checks: what is believed.
-        before: the last good copy of the same part.
+        last: the last good copy of the same part.
         source: its name, for the records.
         today: for the age of the last good copy.
     """
@@ -77,40 +103,43 @@ def believe(
                 f"{example}: {price_usd:g}",
             )
             continue
-        record = _record(offer, found.gpu_id, found.count, price_usd, source)
+        record = _record(offer, found, price_usd, source)
         same = result.records.get(key(record))
         if same is None or record.price_usd < same.price_usd:
             result.records[key(record)] = record
-    _keep_steady(result, checks, before, today)
+    _keep_steady(result, checks, last, today)
     return result
 
 
-def _record(offer: Offer, gpu_id: str, count: int, price_usd: float, source: str) -> PriceRecord:
+def _record(offer: Offer, found: Found, price_usd: float, source: str) -> PriceRecord:
     kind: PriceKind = "cloud_spot" if offer.spot else "cloud_on_demand"
+    notes = (
+        offer.note,
+        "the source does not say which form of the board: assumed" if found.assumed else None,
+    )
     return PriceRecord(
-        gpu_id=gpu_id,
+        gpu_id=found.gpu_id,
         kind=kind,
         provider=offer.provider,
         region=offer.region or None,
         instance=offer.instance or None,
-        gpus_per_instance=count,
+        gpus_per_instance=found.count,
         price_usd=round(price_usd, 6),
         date=offer.date,
         source=source,
-        note=offer.note,
+        note="; ".join(filter(None, notes)) or None,
     )
 
 
-def _keep_steady(
-    result: Believed, checks: Checks, before: Sequence[PriceRecord], today: datetime.date
-) -> None:
-    for old in before:
-        new = result.records.get(key(old))
-        if new is None or old.age_days(today) > checks.memory_days:
+def _keep_steady(result: Believed, checks: Checks, last: LastGood, today: datetime.date) -> None:
+    for old in last.records:
+        new, since = result.records.get(key(old)), last.known_on(old)
+        if new is None or (today - since).days > checks.memory_days:
             continue
         ratio = new.price_usd / old.price_usd
         if max(ratio, 1 / ratio) > checks.largest_change:
             result.records[key(old)] = old
+            result.held[offer_text(old)] = since
             result.left_out.add(
                 f"moved by more than a factor of {checks.largest_change:g}, the last price stays",
                 f"{old.gpu_id} at {old.provider}: {format_money(old.price_usd)}"

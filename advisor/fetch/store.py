@@ -19,16 +19,21 @@ from pydantic import ValidationError
 
 from advisor.errors import ExternalError, InputError
 from advisor.fetch.offers import Stamp
-from advisor.prices import PriceRecord, parse_prices
+from advisor.prices import LARGEST_LIVE_BYTES, PriceRecord, parse_prices
 from advisor.quantity import Model
+from advisor.units import MIB
 from advisor.whole_file import whole_file
-from advisor.yaml_io import MAX_BYTES, read_text
+from advisor.yaml_io import read_text
 
 _COLUMNS = (
     "gpu_id", "kind", "provider", "region", "instance", "gpus_per_instance", "price_usd", "date", "source", "note",
 )  # fmt: skip
 _DAYS_OF_HISTORY = 31
 """Older copies are thinned out to the first of each month."""
+
+
+class TooManyError(ExternalError):
+    """More prices than are kept of one source."""
 
 
 class PartState(Model):
@@ -39,6 +44,8 @@ class PartState(Model):
     """Day of the last answer, which may have been "not changed"."""
     taken: datetime.date
     """Day on which the copy was taken over."""
+    held: Mapping[str, datetime.date] = {}
+    """Prices of earlier copies that stay, see :class:`advisor.fetch.records.LastGood`."""
 
 
 class SourceState(Model):
@@ -95,7 +102,7 @@ class Store:
         if not path.exists():
             return ()
         try:
-            return parse_prices(read_text(path, max_bytes=4 * MAX_BYTES), str(path))
+            return parse_prices(read_text(path, max_bytes=LARGEST_LIVE_BYTES), str(path))
         except InputError:
             # Damaged by hand: what is fetched next replaces it, and the price book reports it until then.
             return ()
@@ -113,9 +120,12 @@ class Store:
         """Replace the last good copy, keep it as that of ``today``, and remember where it came from.
 
         Raises:
+            TooManyError: nobody would read so large a table; nothing was changed.
             ExternalError: the folder cannot be written.
         """
         data = _table(records)
+        if len(data) > LARGEST_LIVE_BYTES:
+            raise TooManyError(f"a table of its prices is larger than {LARGEST_LIVE_BYTES / MIB:g} MiB")
         self._replace(self._live(source), data)
         history = self.folder / "history" / source
         self._replace(history / f"{today.isoformat()}.csv", data)

@@ -13,9 +13,9 @@ from advisor.fetch.changes import Changes, compare, keyed
 from advisor.fetch.documents import LeftOutDocument, SourceDocument, SourceStatus
 from advisor.fetch.http import Http, NotReachedError, StoppedError
 from advisor.fetch.names import Names
-from advisor.fetch.offers import FormatChangedError, Source, Stamp, Tally
-from advisor.fetch.records import believe
-from advisor.fetch.store import PartState, SourceState, Store
+from advisor.fetch.offers import FormatChangedError, Source, Stamp, Tally, at_most
+from advisor.fetch.records import LastGood, believe
+from advisor.fetch.store import PartState, SourceState, Store, TooManyError
 from advisor.prices import PriceRecord
 
 _MOST_NAMES = 50
@@ -81,10 +81,10 @@ class Update:
             minutes = (self.now - state.asked).total_seconds() / 60
             return _document(source, "recent", before, state.parts, f"asked {minutes:.0f} min ago"), _NOTHING
         known = state.parts if state is not None else {}
-        parts = self._ask_all(source, before, known, advanced)
+        remembered = self.store.state(source.name)
+        parts = self._ask_all(source, before, known, remembered.parts if remembered else {}, advanced)
         if not parts.states:
-            stays = "; the last good copy stays" if before else ""
-            return _document(source, "failed", before, known, parts.failed + stays, parts), _NOTHING
+            return _document(source, "failed", before, known, parts.failed + _stays(before), parts), _NOTHING
         # A source of which a part failed may be asked again at once.
         following = SourceState(
             url=source.url,
@@ -93,7 +93,12 @@ class Update:
             parts={**known, **parts.states},
         )
         if parts.fresh:
-            self.store.write(source.name, parts.records, following, self.today)
+            try:
+                self.store.write(source.name, parts.records, following, self.today)
+            except TooManyError as error:
+                return _document(
+                    source, "failed", before, known, error.message + _stays(before), parts
+                ), _NOTHING
             changes = compare(keyed(before), keyed(parts.records))
             document = _document(
                 source, "updated", parts.records, following.parts, parts.failed, parts, changes
@@ -120,8 +125,10 @@ class Update:
         source: Source,
         before: Sequence[PriceRecord],
         known: Mapping[str, PartState],
+        remembered: Mapping[str, PartState],
         advanced: Advanced,
     ) -> _Parts:
+        """Return what all parts answer; those of ``known`` may also answer "not changed"."""
         parts, total = _Parts(), len(source.about.parts)
 
         def paged(pages: int) -> None:
@@ -133,9 +140,11 @@ class Update:
                 raise StoppedError("stopped")
             if total > 1:
                 advanced(done, total)
-            old = [record for record in before if record.provider == part]
+            last = _last_good(part, before, remembered.get(part))
             try:
-                records = self._ask(source, part, known.get(part) if old else None, old, parts, paged)
+                records = self._ask(
+                    source, part, known.get(part) if last.records else None, last, parts, paged
+                )
             except StoppedError:
                 raise
             except NotReachedError as error:
@@ -145,7 +154,7 @@ class Update:
                 break
             except ExternalError as error:
                 parts.failures[part] = error.message
-                records = old
+                records = last.records
             parts.records.extend(records)
         return parts
 
@@ -154,7 +163,7 @@ class Update:
         source: Source,
         part: str,
         known: PartState | None,
-        old: Sequence[PriceRecord],
+        last: LastGood,
         parts: _Parts,
         paged: Callable[[int], None],
     ) -> Sequence[PriceRecord]:
@@ -164,14 +173,17 @@ class Update:
             if known is None:
                 raise FormatChangedError("says 'not changed' without having been asked for that")
             parts.states[part] = known.model_copy(update={"checked": self.today})
-            return old
-        believed = believe(answer.offers, self.names, self.checks, old, source.name, self.today)
+            return last.records
+        offers = at_most(answer.offers, source.name)
+        believed = believe(offers, self.names, self.checks, last, source.name, self.today)
         parts.left_out.merge(answer.left_out)
         parts.left_out.merge(believed.left_out)
         parts.unknown.update(believed.unknown_names)
-        self._check_number(len(believed.records), len(old), known)
+        self._check_number(len(believed.records), len(last.records), known)
         parts.fresh.add(part)
-        parts.states[part] = PartState(stamp=answer.stamp, checked=self.today, taken=self.today)
+        parts.states[part] = PartState(
+            stamp=answer.stamp, checked=self.today, taken=self.today, held=believed.held
+        )
         return list(believed.records.values())
 
     def _check_number(self, found: int, before: int, known: PartState | None) -> None:
@@ -180,6 +192,15 @@ class Update:
         remembered = known is not None and (self.today - known.taken).days <= self.checks.memory_days
         if remembered and before >= self.checks.least_prices and found < self.checks.least_share * before:
             raise FormatChangedError(f"only {found} prices where {before} were before")
+
+
+def _last_good(part: str, before: Sequence[PriceRecord], state: PartState | None) -> LastGood:
+    records = [record for record in before if record.provider == part]
+    return LastGood(records, state.checked, state.held) if state else LastGood(records)
+
+
+def _stays(before: Sequence[PriceRecord]) -> str:
+    return "; the last good copy stays" if before else ""
 
 
 def _document(
@@ -193,7 +214,11 @@ def _document(
 ) -> SourceDocument:
     newest = max(records, key=lambda record: record.earliest_day, default=None)
     unknown = parts.unknown if parts else Counter[str]()
-    left_out = parts.left_out if parts else Tally()
+    left_out = Tally()
+    if parts:
+        left_out.merge(parts.left_out)
+    if unknown:
+        left_out.add("the name is not known", unknown.most_common(1)[0][0], unknown.total())
     return SourceDocument(
         name=source.name,
         url=source.url,

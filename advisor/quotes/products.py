@@ -12,12 +12,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from advisor.errors import InputError
-from advisor.hardware import Device, NameIndex
+from advisor.hardware import SOLD_MEMORY_TOLERANCE, Device, NameIndex
 from advisor.quotes.product_text import gpus_named, is_noise, memory_gb, name_words, raw_words
 from advisor.quotes.words import ProductWords, fold
 
-_MEMORY_TOLERANCE = 0.07
-"""Vendors state up to 7 % more than a driver offers (B200: 192 for 180 GB); sizes of variants differ by more."""
 _SHORT_NAME = 3
 """Letters of a name that also stands for paper, revisions and slots: A2, L4, T4."""
 _WAY_OUT = "write the id of the GPU"
@@ -308,7 +306,7 @@ def _ends(parts: Iterable[str]) -> set[int]:
 
 def _has_size(device: Device, sizes_gb: Iterable[float]) -> bool:
     size = device.memory.size_gib
-    return any(abs(said - size) <= _MEMORY_TOLERANCE * size for said in sizes_gb)
+    return any(abs(said - size) <= SOLD_MEMORY_TOLERANCE * size for said in sizes_gb)
 
 
 def _several(text: str, ids: Sequence[str]) -> InputError:

@@ -13,6 +13,7 @@ from advisor.render.words import GUESS, GUESSED
 from advisor.units import format_money, plain
 
 NOT_KNOWN = "-"
+_NAMES_SHOWN = 5
 OLD = "!"
 
 KINDS = {
@@ -164,8 +165,8 @@ def source_note(row: SourceDocument) -> str:
     """Return what else is to be said of a source: its message, what was not known, what was left out."""
     found = [row.message] if row.message else []
     if row.unknown_names:
-        shown = ", ".join(row.unknown_names[:5])
-        found.append(f"{len(row.unknown_names)} names not known: {shown}")
+        more = ", and others" if len(row.unknown_names) > _NAMES_SHOWN else ""
+        found.append(f"names not known: {', '.join(row.unknown_names[:_NAMES_SHOWN])}{more}")
     found += [f"{left.count} left out: {left.reason} ({left.example})" for left in row.left_out]
     return "; ".join(found)
 

@@ -7,12 +7,13 @@ type, effectiveStartDate``; ``NextPageLink`` leads to the next page.
 from __future__ import annotations
 
 import datetime
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
 from advisor.fetch.about import SourceAbout
 from advisor.fetch.http import Http, Reply
+from advisor.fetch.json_body import json_object
 from advisor.fetch.offers import (
     Answer,
     FormatChangedError,
@@ -20,7 +21,7 @@ from advisor.fetch.offers import (
     Stamp,
     Tally,
     clean,
-    json_object,
+    found_body,
     number,
     objects,
 )
@@ -31,7 +32,9 @@ _FILTER = (
     " and contains(productName, 'Windows') eq false and contains(meterName, 'Low Priority') eq false"
 )
 _VERSION = "2023-01-01-preview"
-_LARGEST_PAGE = 16 * MIB
+_LARGEST_PAGE = 4 * MIB
+"""A page holds 1,000 items of less than 1 KiB."""
+_LARGEST_LIST = 64 * MIB
 _MOST_PAGES = 300
 _REQUIRED = ("armSkuName", "armRegionName", "retailPrice", "meterName", "productName", "type")
 _PORTS = {"http": 80, "https": 443}
@@ -49,30 +52,42 @@ class Azure:
         self, http: Http, part: str, stamp: Stamp, today: datetime.date, advanced: Callable[[int], None]
     ) -> Answer | None:
         """Fetch all pages; see ``Source.ask``. The list has no stamp of its own."""
-        items: list[Mapping[str, object]] = []
+        left_out = Tally()
+        offers = (
+            offer
+            for page in self._pages(http, advanced)
+            for item in page
+            if (offer := _offer(item, part, today, left_out)) is not None
+        )
+        return Answer(offers, Stamp(), left_out)
+
+    def _pages(self, http: Http, advanced: Callable[[int], None]) -> Iterator[Sequence[Mapping[str, object]]]:
         seen: set[str] = set()
+        length = 0
         reply = http.get(
             self.url, params={"api-version": _VERSION, "$filter": _FILTER}, limit_bytes=_LARGEST_PAGE
         )
         while True:
+            length += len(reply.body)
+            if length > _LARGEST_LIST:
+                raise FormatChangedError(
+                    f"{self.url}: all pages together are larger than {_LARGEST_LIST / MIB:g} MiB"
+                )
             found, following = _page(reply, self.url)
-            items.extend(found)
+            yield found
             advanced(len(seen) + 1)
             if not following or not found:
-                break
+                return
             if following in seen or len(seen) >= _MOST_PAGES:
                 raise FormatChangedError(f"{self.url}: the pages do not end")
             if _host(following) != _host(self.url):
                 raise FormatChangedError(f"{self.url}: the next page is at another address")
             seen.add(following)
             reply = http.get(following, limit_bytes=_LARGEST_PAGE)
-        left_out = Tally()
-        offers = [offer for item in items if (offer := _offer(item, part, today, left_out)) is not None]
-        return Answer(offers, Stamp(), left_out)
 
 
 def _page(reply: Reply, url: str) -> tuple[list[Mapping[str, object]], str]:
-    document = json_object(reply, url)
+    document = json_object(found_body(reply, url), url, strict=False)
     items = objects(document.get("Items"), "Items")
     if items and (missing := [name for name in _REQUIRED if name not in items[0]]):
         raise FormatChangedError(f"{url}: the format changed, there is no field {', '.join(missing)}")

@@ -27,7 +27,7 @@ from advisor.fetch.offers import (
     clean,
     found_body,
     number,
-    require_columns,
+    table_rows,
     whole,
 )
 from advisor.units import MIB
@@ -35,7 +35,7 @@ from advisor.units import MIB
 _COLUMNS = ("instance_name", "location", "price", "gpu_count", "gpu_name", "gpu_memory", "spot")
 _VERSION = re.compile(r"(\d{4})(\d{2})(\d{2})-[A-Za-z0-9]{1,20}\Z")
 _LARGEST_ZIP = 32 * MIB
-_LARGEST_TABLE = 512 * MIB
+_LARGEST_TABLE = 64 * MIB
 _LARGEST_VERSION = MIB
 _VENDORS_OF_GPUS = ("nvidia", "amd", "intel", "")
 _BOOLEANS = {"true": True, "false": False}
@@ -66,10 +66,7 @@ class Gpuhunt:
         address = f"{self.url}/{there}/{version}/catalog.zip"
         body = found_body(http.get(address, limit_bytes=_LARGEST_ZIP), address)
         left_out = Tally()
-        try:
-            offers = tuple(_offers(body, part, there, date, left_out))
-        except (zipfile.BadZipFile, zlib.error, EOFError, csv.Error, UnicodeDecodeError, ValueError) as error:
-            raise FormatChangedError(f"{address}: not a zip with a table ({error})") from None
+        offers = _readable(_offers(body, part, there, date, left_out), address)
         return Answer(offers, Stamp(version=version), left_out)
 
 
@@ -83,6 +80,13 @@ def _date(version: str) -> str:
         return datetime.date(*(int(part) for part in match.groups())).isoformat()
     except ValueError:
         raise FormatChangedError(f"the version of the catalog is not a date: {clean(version)!r}") from None
+
+
+def _readable(offers: Iterator[Offer], address: str) -> Iterator[Offer]:
+    try:
+        yield from offers
+    except (zipfile.BadZipFile, zlib.error, EOFError, csv.Error, UnicodeDecodeError, ValueError) as error:
+        raise FormatChangedError(f"{address}: not a zip with a table ({error})") from None
 
 
 def _offers(body: bytes, provider: str, there: str, date: str, left_out: Tally) -> Iterator[Offer]:
@@ -100,9 +104,7 @@ def _offers(body: bytes, provider: str, there: str, date: str, left_out: Tally) 
         if about.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise FormatChangedError(f"{member} is packed in an unknown way")
         with archive.open(about) as packed, io.TextIOWrapper(packed, "utf-8-sig", newline="") as lines:
-            rows = csv.DictReader(lines)
-            require_columns(rows.fieldnames, _COLUMNS, f"gpuhunt {there}")
-            for row in rows:
+            for row in table_rows(lines, _COLUMNS, f"gpuhunt {there}"):
                 offer = _offer(row, provider, date, left_out)
                 if offer is not None:
                     yield offer

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from advisor.fetch.about import SourceAbout
 from advisor.fetch.http import Http
+from advisor.fetch.json_body import json_object
 from advisor.fetch.offers import (
     Answer,
     FormatChangedError,
@@ -19,7 +20,7 @@ from advisor.fetch.offers import (
     Stamp,
     Tally,
     clean,
-    json_object,
+    found_body,
     number,
     objects,
 )
@@ -46,7 +47,7 @@ class Runpod:
     ) -> Answer | None:
         """Fetch the list; see ``Source.ask``. It has no stamp of its own."""
         reply = http.post_json(self.url, _QUESTION, limit_bytes=8 * MIB)
-        document = json_object(reply, self.url)
+        document = json_object(found_body(reply, self.url), self.url, strict=False)
         if document.get("errors"):
             raise FormatChangedError(f"{self.url}: the question is no longer understood")
         data = document.get("data")

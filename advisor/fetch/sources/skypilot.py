@@ -25,7 +25,7 @@ from advisor.fetch.offers import (
     clean,
     found_body,
     number,
-    require_columns,
+    table_rows,
     whole,
 )
 from advisor.units import MIB
@@ -56,16 +56,21 @@ class Skypilot:
         left_out = Tally()
         try:
             text = found_body(reply, address).decode("utf-8-sig")
-            offers = tuple(_offers(text, part, today, left_out))
-        except (csv.Error, UnicodeDecodeError):
+        except UnicodeDecodeError:
             raise FormatChangedError(f"{address}: not a table") from None
+        offers = _readable(_offers(text, part, today, left_out), address)
         return Answer(offers, Stamp(etag=reply.etag, last_modified=reply.last_modified), left_out)
 
 
+def _readable(offers: Iterator[Offer], address: str) -> Iterator[Offer]:
+    try:
+        yield from offers
+    except csv.Error:
+        raise FormatChangedError(f"{address}: not a table") from None
+
+
 def _offers(text: str, provider: str, today: datetime.date, left_out: Tally) -> Iterator[Offer]:
-    rows = csv.DictReader(io.StringIO(text, newline=""))
-    require_columns(rows.fieldnames, _COLUMNS, f"skypilot {provider}")
-    for row in rows:
+    for row in table_rows(io.StringIO(text, newline=""), _COLUMNS, f"skypilot {provider}"):
         name, count = clean(row["AcceleratorName"]), whole(row["AcceleratorCount"])
         if not name:
             continue

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 from advisor.fetch.about import SourceAbout
 from advisor.fetch.http import Http
+from advisor.fetch.json_body import json_object
 from advisor.fetch.offers import (
     Answer,
     FormatChangedError,
@@ -21,14 +22,15 @@ from advisor.fetch.offers import (
     Stamp,
     Tally,
     clean,
-    json_object,
+    found_body,
     number,
     objects,
     whole,
 )
-from advisor.units import format_money
+from advisor.units import MIB, format_money
 
 _MOST_OFFERS = 3000
+_LARGEST_ANSWER = 32 * MIB
 _QUESTION = {
     "rentable": {"eq": True},
     "rented": {"eq": False},
@@ -53,7 +55,8 @@ class Vastai:
         self, http: Http, part: str, stamp: Stamp, today: datetime.date, advanced: Callable[[int], None]
     ) -> Answer | None:
         """Fetch what is free now; see ``Source.ask``. A market has no copy that stays the same."""
-        document = json_object(http.post_json(self.url, _QUESTION), self.url)
+        reply = http.post_json(self.url, _QUESTION, limit_bytes=_LARGEST_ANSWER)
+        document = json_object(found_body(reply, self.url), self.url, strict=False)
         machines = objects(document.get("offers"), "offers")
         if machines and (missing := [name for name in _REQUIRED if name not in machines[0]]):
             raise FormatChangedError(
