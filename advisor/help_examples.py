@@ -28,7 +28,7 @@ EXAMPLES: Mapping[str, Sequence[tuple[str, str]]] = {
     "estimate": (
         (
             "does it fit, and where does the memory go",
-            "gpu-advisor estimate qwen2.5-7b --method qlora --gpu rtx-4090,rtx-3060",
+            "gpu-advisor estimate qwen2.5-7b --method qlora --gpu rtx-4090,rtx-3060-12gb",
         ),
         (
             "eight of them",
