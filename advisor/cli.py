@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, NoReturn, TextIO, T
 
 from advisor import __version__, diagnostics
 from advisor.errors import AdvisorError, ExitCode, InputError
+from advisor.help_examples import examples_of
 from advisor.objective import OBJECTIVES
 
 if TYPE_CHECKING:
@@ -38,6 +39,12 @@ SCHEMAS = (
 )  # fmt: skip
 AXES = ("gpu", "source", "family", "method")
 SHELLS = ("bash", "zsh", "tcsh")
+_ABOUT = """\
+WORKLOAD is the name of a shipped model, a YAML or JSON file, or - for standard
+input. COMMAND --help explains a command.
+
+exit codes: 0 answered, 1 nothing satisfies the question, 2 bad input, 3
+something outside failed, 4 an optional extra is missing, 130 interrupted"""
 _FORMAT_OF_SUFFIX = {".json": "json", ".md": "markdown", ".csv": "csv", ".html": "html"}
 _TABLE_TOP = 10
 _TOP = 20
@@ -55,7 +62,7 @@ class _Short(NamedTuple):
     help: str
 
 
-_SHORT_FORMS = (
+_JOB_OPTIONS = (
     _Short("--task", "task", "TASK", "train, finetune or inference"),
     _Short("--method", "method", "METHOD", "full, lora or qlora"),
     _Short("--precision", "precision", "P", "auto, fp32, tf32, fp16, bf16, fp8, int8, int4, fp4 or nf4"),
@@ -73,6 +80,8 @@ _SHORT_FORMS = (
     _Short("--lora-rank", "lora.rank", "N", "rank of the LoRA adapters"),
     _Short("--prompt-tokens", "inference.prompt_tokens", "N", "tokens of a prompt in inference"),
     _Short("--new-tokens", "inference.new_tokens", "N", "tokens generated for a prompt"),
+)
+_LIMIT_OPTIONS = (
     _Short("--budget", "constraints.budget_usd", "USD", "spend at most this"),
     _Short("--deadline", "constraints.deadline_h", "TIME", "finish within hours, or 90min, 12h, 3d, 2w"),
     _Short("--max-count", "constraints.max_count", "N", "use at most this many GPUs"),
@@ -80,10 +89,13 @@ _SHORT_FORMS = (
     _Short("--segment", "constraints.segments", "S[,S]", "consumer, laptop, workstation, datacenter, ..."),
     _Short("--max-power", "constraints.max_power_w", "W", "draw at most this many watts"),
     _Short("--min-memory", "constraints.min_memory_gib", "GIB", "at least this much memory on a GPU"),
+)
+_COST_OPTIONS = (
     _Short("--country", "economics.country", "C", "code or name: tariff of electricity, carbon of the grid"),
     _Short("--electricity", "economics.electricity_usd_per_kwh", "USD", "price of a kWh"),
     _Short("--hours-per-week", "economics.hours_per_week", "H", "how much a bought GPU would be used"),
 )
+_SHORT_FORMS = (*_JOB_OPTIONS, *_LIMIT_OPTIONS, *_COST_OPTIONS)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -126,8 +138,10 @@ def build_parser() -> argparse.ArgumentParser:
     """Return the parser of the whole command line."""
     parser = _Parser(
         prog=diagnostics.PROGRAM,
-        description="Which GPU to buy or rent for a model: memory, time, money and power, with evidence.",
-        epilog="WORKLOAD is the name of a shipped model, a YAML or JSON file, or - for standard input.",
+        usage="%(prog)s COMMAND ... [OPTIONS]",
+        description="Which GPU to buy or rent for a model: memory, time, money and power, with\nevidence.",
+        epilog=f"{_ABOUT}\n\n{examples_of('')}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     parser.add_argument("--version", action="version", version=f"{diagnostics.PROGRAM} {__version__}")
@@ -136,17 +150,18 @@ def build_parser() -> argparse.ArgumentParser:
         help="print the completion script for bash, zsh or tcsh",
     )  # fmt: skip
     _add_common(parser, after=False)
-    common = _Parser(add_help=False, argument_default=argparse.SUPPRESS, allow_abbrev=False)
-    _add_common(common, after=True)
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    commands = parser.add_subparsers(
+        dest="command", metavar="COMMAND", parser_class=_Parser, prog=diagnostics.PROGRAM
+    )
 
-    def add(name: str, summary: str) -> argparse.ArgumentParser:
+    def add(name: str, summary: str, arguments: str) -> argparse.ArgumentParser:
         return commands.add_parser(
-            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.", parents=[common],
-            allow_abbrev=False,
+            name, help=summary, description=f"{summary[0].upper()}{summary[1:]}.",
+            usage=f"%(prog)s{arguments} [OPTIONS]", epilog=examples_of(name),
+            formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False,
         )  # fmt: skip
 
-    recommend = add("recommend", "rank GPUs, and counts of them, for a workload")
+    recommend = add("recommend", "rank GPUs, and counts of them, for a workload", " WORKLOAD")
     recommend.add_argument("workload", metavar="WORKLOAD", help="model name, file, or -")
     recommend.add_argument(
         "--for", dest="objective", choices=OBJECTIVES, default="balanced", help="what to minimise (balanced)"
@@ -156,7 +171,9 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_workload_options(recommend)
 
-    estimate = add("estimate", "memory, time and cost on the GPUs that you name")
+    estimate = add(
+        "estimate", "memory, time and cost on the GPUs that you name", " (WORKLOAD --gpu ID[,ID] | --jsonl)"
+    )
     estimate.add_argument("workload", metavar="WORKLOAD", nargs="?", help="model name, file, or -")
     estimate.add_argument("--gpu", action="append", metavar="ID[,ID]", help="GPU id or any of its names")
     estimate.add_argument("--count", metavar="N", help="how many of each GPU")
@@ -166,22 +183,30 @@ def build_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     _add_workload_options(estimate)
 
-    compare = add("compare", "the same estimates side by side, with ratios to the first GPU")
+    compare = add(
+        "compare", "the same estimates side by side, with ratios to the first GPU", " WORKLOAD ID ID ..."
+    )
     compare.add_argument("workload", metavar="WORKLOAD", help="model name, file, or -")
     compare.add_argument("gpu", metavar="ID", nargs="+", help="GPU id or any of its names")
     compare.add_argument("--count", metavar="N", help="how many of each GPU")
     _add_workload_options(compare)
 
-    describe = add("describe", "write a model's operator table, for use where there is no torch")
+    describe = add("describe", "write a model's operator table, for use where there is no torch", " WORKLOAD")
     describe.add_argument("workload", metavar="WORKLOAD", help="model name, file, or -")
     _add_workload_options(describe)
 
-    gpus = add("gpus", "list the catalog of GPUs, or show all facts of one with their sources")
+    gpus = add(
+        "gpus", "list the catalog of GPUs, or show all facts of one with their sources", " [QUERY | show ID]"
+    )
     gpus.add_argument(
         "words", nargs="*", metavar="QUERY | show ID", help="words to search for, or show and a GPU"
     )
 
-    models = add("models", "list the shipped models, or show the dimensions of one")
+    models = add(
+        "models",
+        "list the shipped models, or show the dimensions of one",
+        " [QUERY | show NAME | fetch ORG/NAME]",
+    )
     models.add_argument(
         "words",
         nargs="*",
@@ -190,14 +215,18 @@ def build_parser() -> argparse.ArgumentParser:
         "fetch asks the Hugging Face hub for the config of one, and keeps it",
     )
 
-    accuracy = add("accuracy", "predicted against published, for all runs that are shipped")
+    accuracy = add("accuracy", "predicted against published, for all runs that are shipped", "")
     accuracy.add_argument("--by", choices=AXES, help="group the figures by this")
     accuracy.add_argument(
         "--worst", metavar="N", default="1", help="list this many of each kind that are off the most (1)"
     )
     accuracy.add_argument("--html", metavar="FILE", help="also write a report with plots that loads nothing")
 
-    calibrate = add("calibrate", "measure this machine, so that estimates for it and its relatives follow")
+    calibrate = add(
+        "calibrate",
+        "measure this machine, so that estimates for it and its relatives follow",
+        " [show | export | import | remove ...]",
+    )
     calibrate.add_argument(
         "words", nargs="*", metavar="show [NAME] | export NAME FILE | import FILE | remove NAME",
         help="look after calibrations; measure when left out",
@@ -218,7 +247,11 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_workload_options(calibrate)
 
-    prices = add("prices", "dated prices: list them, ask live sources, or take in your quotes")
+    prices = add(
+        "prices",
+        "dated prices: list them, ask live sources, or take in your quotes",
+        " [show | refresh | import | remove ...]",
+    )
     prices.add_argument(
         "words", nargs="*", metavar="show [ID] | refresh | import FILE | remove NAME",
         help="what to do; show when left out. Only refresh uses the network",
@@ -239,7 +272,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_price_options(prices)
 
-    fleet = add("fleet", "the cheapest set of GPUs to buy and rent for several workloads together")
+    fleet = add("fleet", "the cheapest set of GPUs to buy and rent for several workloads together", " FLEET")
     fleet.add_argument(
         "fleet", metavar="FLEET", help="YAML or JSON file with workloads and how often each runs"
     )
@@ -248,13 +281,19 @@ def build_parser() -> argparse.ArgumentParser:
     )
     _add_price_options(fleet)
 
-    tui = add("tui", "the full-screen app; tui > choice.json leaves the GPU that you choose as JSON")
+    tui = add(
+        "tui", "the full-screen app; tui > choice.json leaves the GPU that you choose as JSON", " [WORKLOAD]"
+    )
     tui.add_argument(
         "workload", metavar="WORKLOAD", nargs="?", help="model name or file; the last one when left out"
     )
     _add_workload_options(tui)
 
-    serve = add("serve", "the same app in a browser, for this machine alone unless --host says otherwise")
+    serve = add(
+        "serve",
+        "the same app in a browser, for this machine alone unless --host says otherwise",
+        " [WORKLOAD]",
+    )
     serve.add_argument(
         "workload", metavar="WORKLOAD", nargs="?", help="model name or file; the last one when left out"
     )
@@ -263,8 +302,10 @@ def build_parser() -> argparse.ArgumentParser:
         "--port", metavar="N", default="8000", help="port to listen at (8000); 0 finds a free one"
     )
 
-    schema = add("schema", "print the JSON Schema of a document")
+    schema = add("schema", "print the JSON Schema of a document", " KIND")
     schema.add_argument("kind", choices=SCHEMAS, metavar="KIND", help=", ".join(SCHEMAS))
+    for each in commands.choices.values():
+        _add_common(each, after=True)
     return parser
 
 
@@ -325,37 +366,45 @@ def _add_price_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_workload_options(parser: argparse.ArgumentParser) -> None:
+    job = parser.add_argument_group("job", "These override the fields of the workload document.")
+    _add_short(job, _JOB_OPTIONS)
+    job.add_argument(
+        "--set", dest="settings", action="append", default=[], metavar="FIELD=VALUE",
+        help="set any field, such as batch.micro=8 or model.transformer.layers=40; may be given again",
+    )  # fmt: skip
+    limits = parser.add_argument_group("limits", "What breaks one of these is left out, with the reason.")
+    _add_short(limits, _LIMIT_OPTIONS)
+    acquire = limits.add_mutually_exclusive_group()
+    acquire.add_argument("--buy-only", dest="acquire", action="store_const", const="buy", help="never rent")
+    acquire.add_argument("--rent-only", dest="acquire", action="store_const", const="rent", help="never buy")
+    _add_short(parser.add_argument_group("costs"), _COST_OPTIONS)
     _add_price_options(parser)
-    group = parser.add_argument_group("workload", "These override the fields of the workload document.")
-    for short in _SHORT_FORMS:
+    evidence = parser.add_argument_group("estimate")
+    evidence.add_argument(
+        "--with-cpu", nargs="?", const="local", metavar="ID",
+        help="compare with this processor of the catalog, or with that of this machine",
+    )  # fmt: skip
+    evidence.add_argument(
+        "--no-calibration", action="store_true", help="leave calibrations of this machine and team out"
+    )
+    evidence.add_argument(
+        "--allow-code",
+        action="store_true",
+        help="run the code of a model given as model.torch; read it first",
+    )
+    evidence.add_argument(
+        "--trace-timeout", metavar="SECONDS", help="end that code after this many seconds (300)"
+    )
+
+
+def _add_short(group: argparse._ArgumentGroup, options: Sequence[_Short]) -> None:
+    for short in options:
         group.add_argument(
             short.option,
             dest=f"short_{short.field}",
             metavar=short.metavar,
             help=short.help.replace("%", "%%"),
         )
-    acquire = group.add_mutually_exclusive_group()
-    acquire.add_argument("--buy-only", dest="acquire", action="store_const", const="buy", help="never rent")
-    acquire.add_argument("--rent-only", dest="acquire", action="store_const", const="rent", help="never buy")
-    group.add_argument(
-        "--with-cpu", nargs="?", const="local", metavar="ID",
-        help="compare with this processor of the catalog, or with that of this machine",
-    )  # fmt: skip
-    group.add_argument(
-        "--allow-code",
-        action="store_true",
-        help="run the code of a model given as model.torch; read it first",
-    )
-    group.add_argument(
-        "--no-calibration", action="store_true", help="leave calibrations of this machine and team out"
-    )
-    group.add_argument(
-        "--trace-timeout", metavar="SECONDS", help="end that code after this many seconds (300)"
-    )
-    group.add_argument(
-        "--set", dest="settings", action="append", default=[], metavar="FIELD=VALUE",
-        help="set any field, such as batch.micro=8 or model.transformer.layers=40; may be given again",
-    )  # fmt: skip
 
 
 def main(argv: Sequence[str] | None = None) -> int:

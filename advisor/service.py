@@ -177,7 +177,11 @@ class Advisor:
 
     @cached_property
     def _catalog(self) -> tuple[Device, ...]:
-        return load_devices(self._folders)
+        devices = load_devices(self._folders)
+        for device in devices:
+            if device.origin != "catalog":
+                _check_architecture(device, self.shipped_constants)
+        return devices
 
     @cached_property
     def _corrected(self) -> Corrected:
@@ -965,6 +969,33 @@ def open_advisor(
         hub: returns a model of the Hugging Face hub.
     """
     return Advisor(catalog_folders, code=code, calibrated=calibrated, quotes=quotes, today=today, hub=hub)
+
+
+def _check_architecture(device: Device, constants: Constants) -> None:
+    """Refuse an entry of the user's whose architecture no constants describe: nothing could be estimated for it.
+
+    Raises:
+        InputError: with the architectures of the vendor.
+    """
+    try:
+        constants_of(device, constants)
+    except KeyError:
+        known = sorted(
+            {
+                name.split("/")[1]
+                for entry in constants.architectures
+                for name in entry.architectures
+                if name.startswith(f"{device.vendor}/")
+            }
+        )
+        raise InputError(
+            "no constants of efficiency describe this architecture",
+            source=device.origin,
+            field=f"devices.{device.id}.architecture",
+            value=device.architecture,
+            accepted=", ".join(known),
+            hint="name its nearest relative until runs of the new one are published",
+        ) from None
 
 
 def _matches(model: ModelDocument, words: Sequence[str]) -> bool:

@@ -18,7 +18,7 @@ from typing import Any
 from advisor.answers import breakdown
 from advisor.candidates import candidates
 from advisor.describe.subject import TransformerSubject
-from advisor.economics import NO_PRICES
+from advisor.economics import NO_PRICES, Terms
 from advisor.evidence import Measurement, load_measurements
 from advisor.hardware import Device
 from advisor.problem import Problem, Team, problem_of, refusal, teams
@@ -26,6 +26,8 @@ from advisor.service import Advisor, open_advisor
 from advisor.units import GIB
 
 MULTI_NODE = 8
+
+_NO_MONEY = Terms(electricity_usd_per_kwh=0.0, pue=1.0, hours_per_week=168.0, horizon_years=1.0)
 
 
 @dataclass(frozen=True)
@@ -103,7 +105,9 @@ def terms(prediction: Prediction, advisor: Advisor) -> dict[str, float]:
     run, team = prediction.measurement, prediction.team
     choices = team.search.best(run.count)
     prices = {team.devices[0].id: NO_PRICES}
-    (candidate,) = candidates(prediction.problem, team, run.count, choices, prices, advisor.constants)
+    (candidate,) = candidates(
+        prediction.problem, team, run.count, choices, prices, _NO_MONEY, advisor.constants
+    )
     rows, _ = breakdown(prediction.problem, candidate, advisor.constants)
     return {row.kind: row.time_s for row in rows}
 
@@ -257,10 +261,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description="Compare published measurements with predictions.")
     parser.add_argument("--worst", type=int, default=20)
     parser.add_argument("--by", choices=tuple(KEYS), default="gpu")
+    parser.add_argument("--model", action="append", help="only this model; may be given again")
     parser.add_argument("--csv", type=Path)
     options = parser.parse_args(arguments)
     advisor = open_advisor()
-    rows = [predict(run, advisor) for run in load_measurements()]
+    chosen = [run for run in load_measurements() if not options.model or run.model in options.model]
+    rows = [predict(run, advisor) for run in chosen]
     if options.csv:
         write_csv(rows, options.csv)
     sys.stdout.write("\n".join(report(rows, options.by, options.worst, advisor)) + "\n")

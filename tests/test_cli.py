@@ -1,8 +1,11 @@
 """The command line as scripts use it: exit codes, what goes to which stream, bad input, streams, files."""
 
 import io
+import itertools
 import json
 import os
+import re
+import shlex
 import signal
 import subprocess
 import sys
@@ -14,6 +17,7 @@ import pytest
 
 from advisor import cli, diagnostics
 from advisor.errors import ExitCode
+from advisor.fleet_file import read_fleet
 
 ROOT = Path(__file__).parents[1]
 JOB = ["llama-3.1-8b", "--method", "lora", "--tokens", "50e6"]
@@ -46,6 +50,85 @@ def test_help_and_version_of_every_command(run):
         code, out, err = run(*argv)
         assert (code, err) == (0, "")
         assert out
+
+
+def commands_of(block: str) -> list[list[str]]:
+    """Return the command lines in a block of shell; files that it writes as here-documents are written here."""
+    found = []
+    lines = iter(block.replace("\\\n", " ").splitlines())
+    for line in lines:
+        if written := re.search(r"cat > (\S+) <<'EOF'$", line):
+            path = Path(written[1])
+            path.parent.mkdir(exist_ok=True)
+            path.write_text("\n".join(iter(lambda: next(lines), "EOF")) + "\n", "utf-8")
+        elif line.strip().startswith("gpu-advisor"):
+            words = shlex.split(line, comments=True)
+            found.append(list(itertools.takewhile(lambda word: word not in ("<", ">"), words[1:])))
+    return found
+
+
+@pytest.fixture
+def read_only(monkeypatch, tmp_path):
+    """Let commands read their options, files and names, and do nothing with them."""
+
+    def read(args):
+        if getattr(args, "workload", None) and args.command != "serve":
+            cli._read(args)
+        if args.command == "fleet":
+            read_fleet(args.fleet)
+        for name in cli._names(getattr(args, "gpu", None) or ()):
+            cli._open(args).names.resolve(name)
+        return ExitCode.ANSWERED
+
+    for name in cli._COMMANDS:
+        monkeypatch.setitem(cli._COMMANDS, name, read)
+    monkeypatch.setattr(cli, "_has_screen", lambda *streams: True)
+    (tmp_path / "tests").symlink_to(ROOT / "tests")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.mark.parametrize("name", cli._COMMANDS)
+def test_help_fits_the_screen_and_ends_with_examples_that_are_read(run, read_only, name):
+    _, out, _ = run(name, "--help")
+    assert max(map(len, out.splitlines())) <= 80
+    text, examples = out.split("\nexamples:\n")
+    assert text.startswith(f"usage: gpu-advisor {name}")
+    for file in ("job.yaml", "mymodel.yaml"):
+        Path(file).write_text("model: {name: gpt2}\n", "utf-8")
+    Path("fleet.yaml").write_bytes((ROOT / "tests/data/procurement/fleet.yaml").read_bytes())
+    found = commands_of(examples)
+    assert 2 <= len(found) <= 3
+    for argv in found:
+        assert argv[0] == name
+        code, _, err = run(*argv)
+        assert code == 0, err
+
+
+def test_the_help_of_the_program_has_examples_that_are_read(run, read_only):
+    _, out, _ = run("--help")
+    assert max(map(len, out.splitlines())) <= 80
+    for argv in commands_of(out.split("\nexamples:\n")[1]):
+        code, _, err = run(*argv)
+        assert code == 0, err
+
+
+def tour() -> list[tuple[str, str]]:
+    """Return the tasks of the README's tour with their commands."""
+    text = (ROOT / "README.md").read_text("utf-8").split("\n## A tour by tasks\n")[1].split("\n## ")[0]
+    return re.findall(r"^\*\*(.+?)\*\*.*?```sh\n(.*?)```", text, re.DOTALL | re.MULTILINE)
+
+
+def test_the_tour_has_its_tasks():
+    assert len(tour()) >= 10
+
+
+@pytest.mark.parametrize("block", [pytest.param(block, id=task) for task, block in tour()])
+def test_the_commands_of_the_tour_are_read(run, read_only, block):
+    found = commands_of(block)
+    assert found
+    for argv in found:
+        code, _, err = run(*argv)
+        assert code == 0, err
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "tcsh"])

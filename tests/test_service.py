@@ -426,6 +426,15 @@ def test_entries_of_the_user_are_used_and_named(overlay: Path) -> None:
     assert {"lab-card", "rtx-4090"} <= names
 
 
+def test_an_architecture_without_constants_is_refused_with_those_that_have_some(overlay: Path) -> None:
+    mine = overlay / "mine.yaml"
+    mine.write_text(mine.read_text("utf-8").replace("architecture: Ada", "architecture: Rubin"), "utf-8")
+    with pytest.raises(InputError) as caught:
+        advisor.estimate("gpt2", gpus=["lab-card"], catalog=[overlay])
+    assert caught.value.field == "devices.lab-card.architecture"
+    assert "Blackwell" in str(caught.value.accepted)
+
+
 def test_the_catalog_of_the_package_is_unchanged_by_an_overlay(overlay: Path) -> None:
     before = estimate("gpt2", "rtx-4090")
     advisor.estimate("gpt2", gpus=["rtx-4090"], catalog=[overlay])
