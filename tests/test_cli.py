@@ -319,7 +319,7 @@ BOMB = "a: &a [x,x,x,x,x,x,x,x,x]\n" + "".join(
         (b"model: {name: gpt2}\ndata: {tokens: 1e30}", [":2", "data.tokens"]),
         (b"model: {name: gpt2}\nbatch: {global: 10, micro: 3}", ["10", "3", "divide"]),
         (b"model: {name: gpt2}\nbatch: big", [":2", "batch", "big"]),
-        (b"model: {name: 5}", ["model.name", "5", "string"]),
+        (b"model: {name: 5}", ["model.name", "5", "text"]),
         (b"model: {name: no-such-model}", ["no-such-model"]),
         (b"model: {name: gpt2, table: x.json}", ["exactly one"]),
         (b"model: {huggingface: ./missing.json}", ["missing.json"]),

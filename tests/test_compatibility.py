@@ -467,7 +467,6 @@ def test_several_laptops_and_macs_are_several_computers() -> None:
         ("a100-sxm4-80gb", "CN", True),
         ("a100-sxm4-80gb", "cn", True),
         ("a100-sxm4-80gb", "DE", False),
-        ("a100-sxm4-80gb", None, False),
         ("rtx-4090", "CN", True),
         ("rtx-4090-d", "CN", False),
         ("l4", "CN", True),
@@ -482,6 +481,13 @@ def test_export(gpu: str, country: str | None, blocked: bool) -> None:
     notes = [note for note in host_notes(DEVICES[gpu], 1, None, country, TABLES) if note.topic == "export"]
     assert [note.level for note in notes] == (["blocked"] if blocked else [])
     assert all(note.unverified for note in notes)
+
+
+def test_without_a_country_it_is_said_which_ones_need_a_licence() -> None:
+    for gpu, levels in (("a100-sxm4-80gb", ["works"]), ("rtx-4090-d", [])):
+        notes = [note for note in host_notes(DEVICES[gpu], 1, None, None, TABLES) if note.topic == "export"]
+        assert [note.level for note in notes] == levels
+        assert all("CN" in note.text for note in notes)
 
 
 BITS = {
