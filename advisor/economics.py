@@ -9,9 +9,10 @@ equal, the advice flips: :func:`flips` solves that equation for one assumption a
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+
+from advisor.instances import billed_gpus
 
 WEEKS_PER_YEAR = 365.25 / 7
 HOURS_PER_WEEK = 168.0
@@ -172,19 +173,16 @@ def hourly_costs(prices: Prices, count: int, power: Power, terms: Terms) -> Hour
 
 def _on_demand_per_h(prices: Prices, count: int) -> float | None:
     return (
-        None if prices.rent_usd_per_h is None else prices.rent_usd_per_h * _billed(count, prices.billed_gpus)
+        None
+        if prices.rent_usd_per_h is None
+        else prices.rent_usd_per_h * billed_gpus(count, prices.billed_gpus)
     )
 
 
 def _spot_per_h(prices: Prices, count: int, terms: Terms) -> float | None:
     if prices.spot_usd_per_h is None:
         return None
-    return prices.spot_usd_per_h * _billed(count, prices.spot_billed_gpus) * (1 + terms.spot_overhead)
-
-
-def _billed(count: int, instance: int) -> int:
-    """Return the GPUs that are paid for where only whole instances are rented."""
-    return math.ceil(count / instance) * instance
+    return prices.spot_usd_per_h * billed_gpus(count, prices.spot_billed_gpus) * (1 + terms.spot_overhead)
 
 
 def job_costs(prices: Prices, count: int, hours: float | None, power: Power, terms: Terms) -> Costs:
