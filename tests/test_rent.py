@@ -1,4 +1,4 @@
-"""What renting is billed for: whole instances, from the price list to the costs of a job."""
+"""What renting is billed for, from price list to answer: whole instances, interruptions, the shortest rental."""
 
 from __future__ import annotations
 
@@ -6,16 +6,23 @@ import dataclasses
 import datetime
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import advisor
+from advisor.documents import EstimateDocument
 from advisor.economics import Costs, Power, Prices, Terms, job_costs
 from advisor.errors import ExitCode
+from advisor.fleet.market import Demand, Limits, Market, Offer
+from advisor.fleet.market import Terms as FleetTerms
+from advisor.fleet.options import choices_of
 from advisor.instances import billed_gpus
 from advisor.price_book import PriceBook
 from advisor.prices import PriceKind, PriceRecord
+from advisor.quantity import Quantity
 
 TERMS = Terms(electricity_usd_per_kwh=0.1, pue=1.2, hours_per_week=40, horizon_years=3)
 TODAY = datetime.date(2026, 8, 10)
@@ -128,3 +135,77 @@ def test_an_answer_warns_of_what_is_billed_and_not_used(
     assert found["cost"]["rent_usd_per_h"] == usd_per_h
     said = "rented only in instances of 8 GPUs"
     assert (said in found["warnings"]) == (count == 9)
+
+
+def estimated(gpu: str, economics: dict[str, object], **fields: Any) -> EstimateDocument:
+    (found,) = advisor.estimate("resnet50", gpus=[gpu], economics=economics, **fields).estimates
+    return found
+
+
+def test_a_job_shorter_than_the_shortest_rental_costs_that_whatever_its_time() -> None:
+    job = {"data": {"samples": 3e6}, "constraints": {"acquire": ["rent"]}}
+    found = estimated("rtx-3090", {"minimum_rental_h": 24}, **job)
+    cost, hours = found.cost, found.total_time_h
+    assert hours is not None
+    assert hours.high < 24
+    assert cost.rent_usd_per_h is not None
+    assert cost.rent_usd == pytest.approx(24 * cost.rent_usd_per_h)
+    assert (cost.total_usd, cost.total_by) == (cost.rent_usd, "rent"), "buying is not allowed"
+    assert cost.total_interval_usd == Quantity(value=cost.rent_usd, low=cost.rent_usd, high=cost.rent_usd)
+    assert cost.usd_per_1k_samples == pytest.approx(cost.rent_usd / 3e3)
+
+
+def test_where_only_a_slow_run_is_longer_than_the_shortest_rental_the_interval_starts_there() -> None:
+    job = {"data": {"samples": 3e6}, "constraints": {"acquire": ["rent"]}}
+    hours = estimated("rtx-3090", {}, **job).total_time_h
+    assert hours is not None
+    shortest = (hours.value + hours.high) / 2
+    cost = estimated("rtx-3090", {"minimum_rental_h": shortest}, **job).cost
+    assert cost.total_interval_usd is not None
+    assert cost.rent_usd_per_h is not None
+    assert cost.total_interval_usd.low == pytest.approx(shortest * cost.rent_usd_per_h)
+    assert cost.total_interval_usd.value == pytest.approx(shortest * cost.rent_usd_per_h)
+    assert cost.total_interval_usd.high == pytest.approx(hours.high * cost.rent_usd_per_h)
+
+
+def test_the_advice_is_one() -> None:
+    """What turns the advice, where it pays off, what a year costs and the total agree."""
+    economics = {"minimum_rental_h": 24, "hours_per_week": 5}
+    cost = estimated("rtx-3090", economics, data={"samples": 3e6}).cost
+    assert cost.total_by == "buy"
+    assert cost.owned_usd_per_year is not None
+    assert cost.rent_usd_per_year is not None
+    assert cost.owned_usd_per_year < cost.rent_usd_per_year
+    (week,) = (flip for flip in cost.flips if flip.assumption == "hours_per_week")
+    assert (week.buy_when, week.flips_at < 5) == ("above", True)
+    assert cost.break_even_h is not None
+    assert cost.break_even_h < 5 * 52 * 3
+    last = cost.over_time[-1]
+    assert last.buy_usd is not None
+    assert last.rent_usd is not None
+    assert last.buy_usd < last.rent_usd
+
+
+def test_a_job_of_unknown_length_is_no_number_of_rentals() -> None:
+    plain, least = (estimated("rtx-3090", {"minimum_rental_h": hours}) for hours in (0, 24))
+    assert least.cost == plain.cost
+    assert any("shortest rental does not count" in said for said in least.assumptions)
+    assert not any("shortest rental" in said for said in plain.assumptions)
+
+
+def test_a_fleet_bills_a_run_as_an_estimate_does() -> None:
+    """Half an hour of work at 20 % more time: an hour is billed at $1, not at $1.20."""
+    terms = dataclasses.replace(TERMS, spot=True, spot_overhead=0.2, minimum_rental_h=1.0)
+    for hours in (0.5, 0.9, 2.0):
+        costs = job_costs(Prices(None, None, spot_usd_per_h=1.0), 1, hours, Power(0.0), terms)
+        offered = Offer(
+            "a", "x", 1, hours=Quantity.spread(hours, 1.0), rent_usd_per_h=costs.hourly.rent,
+            rent_delay=terms.spot_overhead, minimum_rental_h=terms.minimum_rental_h,
+        )  # fmt: skip
+        market = Market(
+            demands=[Demand("a", runs_per_year=100)], gpus=[], offers=[offered],
+            terms=FleetTerms(horizon_years=1, electricity_usd_per_kwh=0.1), limits=Limits(),
+        )  # fmt: skip
+        (option,) = [each for each in choices_of(market).options if each.way == "rent"]
+        assert costs.rent is not None
+        assert option.rent_cents == round(100 * 100 * costs.rent)
