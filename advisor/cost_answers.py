@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 from advisor.candidates import Candidate
-from advisor.documents import CostDocument, FlipDocument, OutlayDocument
+from advisor.documents import BreakEvenDocument, CostDocument, FlipDocument, OutlayDocument
 from advisor.economics import WEEKS_PER_YEAR, Flip, flips, job_costs, outlays
 from advisor.estimation.interval import combined
 from advisor.hosts import HostShare
@@ -188,15 +189,29 @@ def _host_said(host: HostShare) -> str:
     return f"{host.machines} x {host.host} ({host.date}{doubt})"
 
 
-def _break_even(candidate: Candidate, tags: PriceTags) -> Quantity | None:
+def _break_even(candidate: Candidate, tags: PriceTags) -> BreakEvenDocument | None:
     """Return the hours after which owning costs less, with what both prices may really be.
 
-    The logarithms of the two prices are taken as independent; electricity is a small part of an hour.
+    Each end is where the equation is solved with either price at its own end, as the two are independent: their
+    logarithmic distances from the value add up like the sides of a right angle.
     """
     value = candidate.costs.break_even_h
     if value is None:
         return None
-    return Quantity.spread(value, combined(tags.purchase_spread, tags.rent_spread))
+
+    def at(purchase: float = 1.0, rent: float = 1.0) -> float:
+        prices = candidate.prices.times(purchase, rent)
+        costs = job_costs(prices, candidate.count, candidate.hours, candidate.power, candidate.terms)
+        return math.inf if costs.break_even_h is None else costs.break_even_h
+
+    sooner = at(purchase=1 / tags.purchase_spread), at(rent=tags.rent_spread)
+    later = at(purchase=tags.purchase_spread), at(rent=1 / tags.rent_spread)
+    high = math.inf if math.inf in later else value * combined(*(end / value for end in later))
+    return BreakEvenDocument(
+        value=value,
+        low=value / combined(*(value / end for end in sooner)),
+        high=None if math.isinf(high) else high,
+    )
 
 
 _FLIP_WORDS = {

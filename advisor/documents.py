@@ -97,6 +97,15 @@ class FlipDocument(Model):
     message: str
 
 
+class BreakEvenDocument(Model):
+    """Hours of use after which owning costs less, and the interval that holds them with a probability of 80 %."""
+
+    value: float
+    low: float
+    high: float | None
+    """Null is never: where rents are at the lower end of what is asked, electricity costs as much."""
+
+
 class CostDocument(Model):
     """Money, in US dollars. Null is "not known", with the reason among the warnings."""
 
@@ -142,7 +151,7 @@ class CostDocument(Model):
     usd_per_1m_tokens: float | None = None
     break_even_h: float | None
     """Hours of use, in jobs of this length, after which owning costs less than renting."""
-    break_even: Quantity | None = None
+    break_even: BreakEvenDocument | None = None
     """The same, with what both prices may really be."""
     flips: tuple[FlipDocument, ...] = ()
     """Which assumption turns buying into renting or the other way round, and where; in a ranking for its first row."""

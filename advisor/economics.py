@@ -63,6 +63,19 @@ class Prices:
     no_purchase: str | None = None
     """Why the GPUs cannot be bought for the user's machine, or in the user's country."""
 
+    def times(self, purchase: float, rent: float) -> Prices:
+        """Return the same with other prices of GPUs to buy and to rent; machines around them cost what they do."""
+        return replace(
+            self,
+            purchase_usd=_times(self.purchase_usd, purchase),
+            rent_usd_per_h=_times(self.rent_usd_per_h, rent),
+            spot_usd_per_h=_times(self.spot_usd_per_h, rent),
+        )
+
+
+def _times(price: float | None, factor: float) -> float | None:
+    return None if price is None else price * factor
+
 
 NO_PRICES = Prices(purchase_usd=None, rent_usd_per_h=None)
 

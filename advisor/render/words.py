@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from advisor.documents import (
+    BreakEvenDocument,
     CostDocument,
     CpuDocument,
     EstimateDocument,
@@ -367,8 +368,7 @@ def cost_lines(document: CostDocument, count: int) -> list[tuple[str, str]]:
         rows.append(("spot", _with_source(document.spot_usd, " for this job", document.spot_price)))
     rows.extend(_rates(document))
     if document.break_even_h is not None:
-        interval = document.break_even
-        between = f" ({interval.low:,.0f} to {interval.high:,.0f})" if interval else ""
+        between = _between(document.break_even)
         rows.append(
             (
                 "break-even",
@@ -398,6 +398,12 @@ def _electricity(document: CostDocument) -> str:
         return ""
     idle = f" and {format_money(document.idle_power_usd)} for idle hours" if document.idle_power_usd else ""
     return f", of which {format_money(document.power_usd)} electricity{idle}"
+
+
+def _between(hours: BreakEvenDocument | None) -> str:
+    if hours is None:
+        return ""
+    return f" ({hours.low:,.0f} to {'never' if hours.high is None else f'{hours.high:,.0f}'})"
 
 
 def _at_the_wall(document: CostDocument) -> str:
