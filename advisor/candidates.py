@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from advisor.economics import Costs, Power, Prices, Terms, energy_kwh, job_costs
 from advisor.estimation.power import average_power_w, draw_of
@@ -98,6 +98,10 @@ def candidates(
         terms: under which it is bought, powered and rented.
         constants: for the power model.
     """
+    if not problem.has_length:
+        # Nobody knows how many rentals the job is.
+        terms = replace(terms, minimum_rental_h=0.0)
+    acquire = problem.workload.constraints.acquire
     found = []
     for index, device in enumerate(team.devices):
         if device.id not in prices:
@@ -131,7 +135,7 @@ def candidates(
                 power=power,
                 prices=offered,
                 terms=terms,
-                costs=job_costs(offered, count, hours, power, terms),
+                costs=job_costs(offered, count, hours, power, terms, acquire),
             )
         )
     return found

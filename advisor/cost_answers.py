@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 from advisor.candidates import Candidate
-from advisor.documents import CostDocument, FlipDocument, OutlayDocument
-from advisor.economics import WEEKS_PER_YEAR, Flip, flips, outlays
+from advisor.documents import BreakEvenDocument, CostDocument, FlipDocument, OutlayDocument
+from advisor.economics import WEEKS_PER_YEAR, Flip, flips, job_costs, outlays
 from advisor.estimation.interval import combined
 from advisor.hosts import HostShare
 from advisor.plan import is_compact
@@ -109,22 +110,16 @@ def cost_document(
         owned_usd=costs.owned if known else None,
         owned_usd_per_h=hourly.owned if candidate.fits else None,
         owned_usd_per_year=_times(hourly.owned, weekly) if candidate.fits else None,
-        rent_usd_per_year=_times(hourly.rent, weekly) if candidate.fits else None,
+        rent_usd_per_year=_times(hourly.rented, weekly) if candidate.fits else None,
         break_even_h=costs.break_even_h if candidate.fits else None,
         break_even=_break_even(candidate, tags) if candidate.fits else None,
-        carbon_kg=total_time.scaled(_times(costs.carbon_kg, 1 / candidate.hours) or 0.0)
-        if known and total_time is not None and costs.carbon_kg is not None
-        else None,
+        electricity_kwh=_over_time(costs.electricity_kwh, candidate, total_time),
+        carbon_kg=_over_time(costs.carbon_kg, candidate, total_time),
         prices_as_of=tags.as_of,
         total_usd=None,
         total_by=None,
     )
-    owned = hourly.owned if candidate.prices.no_purchase is None else None
-    ways = [(cost, way) for cost, way in ((owned, "buy"), (hourly.rent, "rent")) if cost is not None]
-    if not candidate.fits or not ways:
-        return document
-    way = costs.total_by if known else min(ways)[1]
-    return by_way(problem, candidate, document, way, total_time)
+    return by_way(problem, candidate, document, costs.total_by, total_time) if candidate.fits else document
 
 
 def by_way(
@@ -139,33 +134,42 @@ def by_way(
         way: ``buy`` or ``rent``; None where neither is known.
         total_time: of the job in hours; None where its length is not known.
     """
-    per_h = {"buy": candidate.costs.hourly.owned, "rent": candidate.costs.hourly.rent}.get(way or "")
+    per_h = {"buy": candidate.costs.hourly.owned, "rent": candidate.costs.hourly.rented}.get(way or "")
     if per_h is None:
         return cost
-    total = {"buy": candidate.costs.owned, "rent": candidate.costs.rent}[way or ""]
-    if total_time is None or total is None:
-        total_usd, interval = None, None
-    else:
-        total_usd, interval = (
-            total,
-            Quantity(
-                value=total,
-                low=total * total_time.low / total_time.value,
-                high=total * total_time.high / total_time.value,
-            ),
-        )
+    interval = None if total_time is None else _total(candidate, way, total_time)
     samples_per_h = candidate.samples_per_s * problem.subject.samples_in_one * 3600
     per_sample = per_h / samples_per_h
     tokens = _tokens_per_sample(problem, candidate)
     return cost.model_copy(
         update={
-            "total_usd": total_usd,
+            "total_usd": None if interval is None else interval.value,
             "total_by": _way(way) if total_time is not None else None,
             "total_interval_usd": interval,
             "usd_per_1k_samples": 1e3 * per_sample,
             "usd_per_1m_tokens": None if tokens is None else 1e6 * per_sample / tokens,
         }
     )
+
+
+def _total(candidate: Candidate, way: str | None, time: Quantity) -> Quantity | None:
+    """Return what a job costs by one way, at both ends of its time: a short one costs the shortest rental."""
+
+    def at(hours: float) -> float | None:
+        costs = job_costs(candidate.prices, candidate.count, hours, candidate.power, candidate.terms)
+        return costs.owned if way == "buy" else costs.rent
+
+    low, value, high = at(time.low), at(time.value), at(time.high)
+    if low is None or value is None or high is None:
+        return None
+    return Quantity(value=value, low=low, high=high)
+
+
+def _over_time(amount: float | None, candidate: Candidate, time: Quantity | None) -> Quantity | None:
+    """Return what goes with the length of a job; None where that is not known, or nothing fits."""
+    if amount is None or time is None or not candidate.fits:
+        return None
+    return time.scaled(amount / candidate.hours)
 
 
 def _tokens_per_sample(problem: Problem, candidate: Candidate) -> float | None:
@@ -185,15 +189,29 @@ def _host_said(host: HostShare) -> str:
     return f"{host.machines} x {host.host} ({host.date}{doubt})"
 
 
-def _break_even(candidate: Candidate, tags: PriceTags) -> Quantity | None:
+def _break_even(candidate: Candidate, tags: PriceTags) -> BreakEvenDocument | None:
     """Return the hours after which owning costs less, with what both prices may really be.
 
-    The logarithms of the two prices are taken as independent; electricity is a small part of an hour.
+    Each end is where the equation is solved with either price at its own end, as the two are independent: their
+    logarithmic distances from the value add up like the sides of a right angle.
     """
     value = candidate.costs.break_even_h
     if value is None:
         return None
-    return Quantity.spread(value, combined(tags.purchase_spread, tags.rent_spread))
+
+    def at(purchase: float = 1.0, rent: float = 1.0) -> float:
+        prices = candidate.prices.times(purchase, rent)
+        costs = job_costs(prices, candidate.count, candidate.hours, candidate.power, candidate.terms)
+        return math.inf if costs.break_even_h is None else costs.break_even_h
+
+    sooner = at(purchase=1 / tags.purchase_spread), at(rent=tags.rent_spread)
+    later = at(purchase=tags.purchase_spread), at(rent=1 / tags.rent_spread)
+    high = math.inf if math.inf in later else value * combined(*(end / value for end in later))
+    return BreakEvenDocument(
+        value=value,
+        low=value / combined(*(value / end for end in sooner)),
+        high=None if math.isinf(high) else high,
+    )
 
 
 _FLIP_WORDS = {
@@ -210,7 +228,7 @@ def flip_documents(candidate: Candidate) -> tuple[FlipDocument, ...]:
     """Return which assumptions would turn buying into renting, or renting into buying, and where."""
     if not candidate.fits:
         return ()
-    found = flips(candidate.prices, candidate.count, candidate.power, candidate.terms)
+    found = flips(candidate.prices, candidate.count, candidate.power, candidate.terms, candidate.hours)
     return tuple(
         FlipDocument(
             assumption=flip.field, current=flip.current, flips_at=flip.flips_at,

@@ -97,6 +97,15 @@ class FlipDocument(Model):
     message: str
 
 
+class BreakEvenDocument(Model):
+    """Hours of use after which owning costs less, and the interval that holds them with a probability of 80 %."""
+
+    value: float
+    low: float
+    high: float | None
+    """Null is never: where rents are at the lower end of what is asked, electricity costs as much."""
+
+
 class CostDocument(Model):
     """Money, in US dollars. Null is "not known", with the reason among the warnings."""
 
@@ -116,38 +125,40 @@ class CostDocument(Model):
     idle_power_usd: float | None = None
     """Electricity of the idle hours that come with this job's hours of use."""
     rent_usd: float | None
-    """Renting the GPUs for this job: on demand, or spot where the workload says so."""
+    """Renting the GPUs for this job, on demand, or spot where the workload says so; the shortest rental at least."""
     spot_usd: float | None = None
     """Renting interruptible instances for this job, what interruptions add included."""
     rent_usd_per_gpu_h: float | None
     rent_usd_per_h: float | None = None
-    """Renting all the GPUs for an hour, whole instances where fewer are not rented."""
+    """Renting all the GPUs for an hour of use: whole instances, with what interruptions of spot add."""
     rent_price: str | None
     spot_price: str | None = None
     owned_usd: float | None
     """This job's share of the purchase less residual value over the horizon, plus its power."""
     owned_usd_per_h: float | None = None
     owned_usd_per_year: float | None = None
-    """At the hours of use of ``economics``; likewise ``rent_usd_per_year``."""
+    """At the hours of use of ``economics``; likewise ``rent_usd_per_year``, of jobs of this length."""
     rent_usd_per_year: float | None = None
     total_usd: float | None
     """The cheaper of owning and renting among the ways allowed: what one run of the job costs."""
     total_by: Literal["buy", "rent"] | None
     total_interval_usd: Quantity | None = None
-    """The total over the interval of the time; prices are taken as they are."""
+    """The total at both ends of the time; prices are taken as they are."""
     within_budget: tuple[Literal["buy", "rent"], ...] | None = None
     """Ways whose outlay is within the budget; null where there is none."""
     usd_per_1k_samples: float | None = None
     """By the way of the total; likewise ``usd_per_1m_tokens``."""
     usd_per_1m_tokens: float | None = None
     break_even_h: float | None
-    """Hours of use after which owning costs less than renting."""
-    break_even: Quantity | None = None
+    """Hours of use, in jobs of this length, after which owning costs less than renting."""
+    break_even: BreakEvenDocument | None = None
     """The same, with what both prices may really be."""
     flips: tuple[FlipDocument, ...] = ()
     """Which assumption turns buying into renting or the other way round, and where; in a ranking for its first row."""
+    electricity_kwh: Quantity | None = None
+    """What ``power_usd`` and ``idle_power_usd`` pay for: GPUs and hosts at the wall, PUE and idle hours included."""
     carbon_kg: Quantity | None = None
-    """Greenhouse gases of this job's electricity, in kg of CO2 equivalents."""
+    """Greenhouse gases of ``electricity_kwh`` from the country's grid, in kg of CO2 equivalents."""
     over_time: tuple[OutlayDocument, ...] = ()
     """Buying against renting up to the hours that bought hardware works over its horizon; not in a ranking."""
     prices_as_of: str | None
@@ -261,6 +272,7 @@ class EstimateDocument(Model):
     power_w: float | None = None
     """Expected average draw of all GPUs."""
     energy_kwh: Quantity | None
+    """What the GPUs themselves use in this job; ``cost.electricity_kwh`` is what is paid for."""
     samples_per_s_per_w: float | None = None
     """Performance per watt of that draw."""
     bottleneck: str | None

@@ -3,18 +3,24 @@
 All amounts are US dollars, energy is kWh; what the machine room's wall socket delivers is the energy times the PUE.
 
 Owning costs, for each hour of use, the purchase less its residual value over all hours of use, electricity at work, and
-electricity of the hours in which the hardware is on and idle. Renting costs its price for an hour. Where the two are
+electricity of the hours in which the hardware is on and idle. Renting costs the price of whole instances for the hours
+that are billed: interruptions make a job longer, and no bill is for less than the shortest rental. Where the two are
 equal, the advice flips: :func:`flips` solves that equation for one assumption after the other.
 """
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
+from typing import Literal
+
+from advisor.instances import billed_gpus
 
 WEEKS_PER_YEAR = 365.25 / 7
 HOURS_PER_WEEK = 168.0
+
+Way = Literal["buy", "rent"]
+"""How hardware is acquired."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +32,7 @@ class Terms:
     hours_per_week: float
     horizon_years: float
     residual_share: float = 0.0
-    """Share of the purchase that the hardware still fetches at the end of the horizon."""
+    """Share of the purchase that the hardware still fetches at the end of the horizon, less than 1."""
     idle_share: float = 0.0
     """Share of the hours out of use in which it is switched on."""
     spot: bool = False
@@ -57,6 +63,19 @@ class Prices:
     no_purchase: str | None = None
     """Why the GPUs cannot be bought for the user's machine, or in the user's country."""
 
+    def times(self, purchase: float, rent: float) -> Prices:
+        """Return the same with other prices of GPUs to buy and to rent; machines around them cost what they do."""
+        return replace(
+            self,
+            purchase_usd=_times(self.purchase_usd, purchase),
+            rent_usd_per_h=_times(self.rent_usd_per_h, rent),
+            spot_usd_per_h=_times(self.spot_usd_per_h, rent),
+        )
+
+
+def _times(price: float | None, factor: float) -> float | None:
+    return None if price is None else price * factor
+
 
 NO_PRICES = Prices(purchase_usd=None, rent_usd_per_h=None)
 
@@ -83,7 +102,13 @@ class Hourly:
     idle: float
     """Electricity of the idle hours that come with an hour of use."""
     rent: float | None
-    """On demand, or spot where the terms say so, of whole instances."""
+    """On demand, or spot with what interruptions add where the terms say so, of whole instances."""
+    rented: float | None
+    """Everything that renting costs: the same, with what the shortest rental adds to a job."""
+    power_kwh: float
+    """At the wall, at work."""
+    idle_kwh: float
+    """At the wall, of the idle hours that come with an hour of use."""
 
     @property
     def running(self) -> float:
@@ -114,9 +139,14 @@ class Costs:
     """Renting interruptible instances, what interruptions add included; for comparison where ``rent`` is on demand."""
     owned: float | None
     total: float | None
-    total_by: str | None
+    """Of the cheaper way, of those that are allowed."""
+    total_by: Way | None
     break_even_h: float | None
+    """Hours of use, in jobs of this length, after which owning is cheaper than renting."""
+    electricity_kwh: float | None
+    """At the wall: what ``power`` and ``idle`` pay for."""
     carbon_kg: float | None
+    """Of the same electricity."""
     hourly: Hourly
 
 
@@ -147,7 +177,9 @@ def break_even_hours(purchase: float, rent_per_h: float, power_per_h: float) -> 
     return purchase / saved if saved > 0 else None
 
 
-def hourly_costs(prices: Prices, count: int, power: Power, terms: Terms) -> Hourly:
+def hourly_costs(
+    prices: Prices, count: int, power: Power, terms: Terms, hours: float | None = None
+) -> Hourly:
     """Return what an hour of use of ``count`` GPUs costs.
 
     Args:
@@ -155,67 +187,94 @@ def hourly_costs(prices: Prices, count: int, power: Power, terms: Terms) -> Hour
         count: GPUs used.
         power: of all of them.
         terms: tariff, use and horizon.
+        hours: duration of a job, which the shortest rental is spread over; None leaves that out.
     """
-    tariff = terms.pue * terms.electricity_usd_per_kwh
+    tariff = terms.electricity_usd_per_kwh
     idle_hours = terms.idle_share * (HOURS_PER_WEEK - terms.hours_per_week) / terms.hours_per_week
+    power_kwh = energy_kwh(power.working_w + prices.host_power_w_per_gpu * count, 1.0) * terms.pue
+    idle_kwh = energy_kwh(power.idle_w + prices.host_idle_w_per_gpu * count, idle_hours) * terms.pue
     net = None
     if prices.purchase_usd is not None:
         purchase = (prices.purchase_usd + prices.host_usd_per_gpu) * count
         net = purchase * (1 - terms.residual_share) / hours_of_use(terms)
+    rent = rented = None
+    instances = _instances_usd_per_h(prices, count, spot=terms.spot)
+    if instances is not None:
+        rent = instances * _taken_h(1.0, terms, spot=terms.spot)
+        rented = rent if hours is None else instances * _billed_h(hours, terms, spot=terms.spot) / hours
     return Hourly(
         purchase=net,
-        power=energy_kwh(power.working_w + prices.host_power_w_per_gpu * count, 1.0) * tariff,
-        idle=energy_kwh(power.idle_w + prices.host_idle_w_per_gpu * count, idle_hours) * tariff,
-        rent=_spot_per_h(prices, count, terms) if terms.spot else _on_demand_per_h(prices, count),
+        power=power_kwh * tariff,
+        idle=idle_kwh * tariff,
+        rent=rent,
+        rented=rented,
+        power_kwh=power_kwh,
+        idle_kwh=idle_kwh,
     )
 
 
-def _on_demand_per_h(prices: Prices, count: int) -> float | None:
-    return (
-        None if prices.rent_usd_per_h is None else prices.rent_usd_per_h * _billed(count, prices.billed_gpus)
-    )
+def _instances_usd_per_h(prices: Prices, count: int, *, spot: bool) -> float | None:
+    """Return what an hour of ``count`` GPUs costs in whole instances; None where no price is known."""
+    if spot:
+        price, size = prices.spot_usd_per_h, prices.spot_billed_gpus
+    else:
+        price, size = prices.rent_usd_per_h, prices.billed_gpus
+    return None if price is None else price * billed_gpus(count, size)
 
 
-def _spot_per_h(prices: Prices, count: int, terms: Terms) -> float | None:
-    if prices.spot_usd_per_h is None:
-        return None
-    return prices.spot_usd_per_h * _billed(count, prices.spot_billed_gpus) * (1 + terms.spot_overhead)
+def _taken_h(hours: float, terms: Terms, *, spot: bool) -> float:
+    """Return how long a rented machine takes for ``hours`` of work."""
+    return hours * (1 + terms.spot_overhead) if spot else hours
 
 
-def _billed(count: int, instance: int) -> int:
-    """Return the GPUs that are paid for where only whole instances are rented."""
-    return math.ceil(count / instance) * instance
+def _billed_h(hours: float, terms: Terms, *, spot: bool) -> float:
+    """Return the hours that are billed for a job of ``hours``."""
+    return max(_taken_h(hours, terms, spot=spot), terms.minimum_rental_h)
 
 
-def job_costs(prices: Prices, count: int, hours: float | None, power: Power, terms: Terms) -> Costs:
+def _rental_usd(prices: Prices, count: int, hours: float, terms: Terms, *, spot: bool) -> float | None:
+    """Return what renting costs for a job; None where no price is known."""
+    instances = _instances_usd_per_h(prices, count, spot=spot)
+    return None if instances is None else instances * _billed_h(hours, terms, spot=spot)
+
+
+def job_costs(
+    prices: Prices,
+    count: int,
+    hours: float | None,
+    power: Power,
+    terms: Terms,
+    acquire: Collection[Way] = ("buy", "rent"),
+) -> Costs:
     """Return what a job costs.
 
     Args:
         prices: of one GPU.
         count: GPUs used.
-        hours: duration of the job; None gives prices without job costs.
+        hours: duration of the job, more than 0; None gives prices without job costs.
         power: of all GPUs together.
         terms: tariff, PUE, use and horizon.
+        acquire: the ways that the total may take.
     """
-    hourly = hourly_costs(prices, count, power, terms)
+    hourly = hourly_costs(prices, count, power, terms, hours)
     host = prices.host_usd_per_gpu * count
     purchase = None if prices.purchase_usd is None else prices.purchase_usd * count + host
     residual = None if purchase is None else purchase * terms.residual_share
     break_even = None
-    if purchase is not None and hourly.rent is not None and prices.no_purchase is None:
-        break_even = break_even_hours(purchase * (1 - terms.residual_share), hourly.rent, hourly.running)
+    if purchase is not None and hourly.rented is not None and prices.no_purchase is None:
+        break_even = break_even_hours(purchase * (1 - terms.residual_share), hourly.rented, hourly.running)
     if hours is None:
         return Costs(
-            purchase, host, residual, None, None, None, None, None, None, None, break_even, None, hourly
-        )
-    billed = max(hours, terms.minimum_rental_h)
-    spot_per_h = _spot_per_h(prices, count, terms)
+            purchase=purchase, host=host, residual=residual, power=None, idle=None, rent=None, spot=None, owned=None,
+            total=None, total_by=None, break_even_h=break_even, electricity_kwh=None, carbon_kg=None, hourly=hourly,
+        )  # fmt: skip
+    on_demand, spot = (_rental_usd(prices, count, hours, terms, spot=spot) for spot in (False, True))
     owned = None if hourly.owned is None else hourly.owned * hours
-    rent = None if hourly.rent is None else hourly.rent * billed
-    bought = owned if prices.no_purchase is None else None
-    ways = [(cost, way) for cost, way in ((bought, "buy"), (rent, "rent")) if cost is not None]
+    rent = spot if terms.spot else on_demand
+    known: dict[Way, float | None] = {"buy": owned if prices.no_purchase is None else None, "rent": rent}
+    ways = [(cost, way) for way, cost in known.items() if cost is not None and way in acquire]
     total, total_by = min(ways) if ways else (None, None)
-    wall_kwh = energy_kwh(power.working_w + prices.host_power_w_per_gpu * count, hours) * terms.pue
+    electricity = (hourly.power_kwh + hourly.idle_kwh) * hours
     return Costs(
         purchase=purchase,
         host=host,
@@ -223,61 +282,69 @@ def job_costs(prices: Prices, count: int, hours: float | None, power: Power, ter
         power=hourly.power * hours,
         idle=hourly.idle * hours,
         rent=rent,
-        spot=None if spot_per_h is None else spot_per_h * billed,
+        spot=spot,
         owned=owned,
         total=total,
         total_by=total_by,
         break_even_h=break_even,
-        carbon_kg=None if terms.carbon_g_per_kwh is None else wall_kwh * terms.carbon_g_per_kwh / 1000,
+        electricity_kwh=electricity,
+        carbon_kg=None if terms.carbon_g_per_kwh is None else electricity * terms.carbon_g_per_kwh / 1000,
         hourly=hourly,
     )
 
 
-def flips(prices: Prices, count: int, power: Power, terms: Terms) -> Iterator[Flip]:
+def flips(
+    prices: Prices, count: int, power: Power, terms: Terms, hours: float | None = None
+) -> Iterator[Flip]:
     """Yield for each assumption where it flips the advice, of those that can; nothing where a price is not known.
 
     Each is the root of "an hour owned costs as much as an hour rented", which is linear in every one of them, or in its
     inverse.
+
+    Args:
+        prices: of one GPU.
+        count: GPUs used.
+        power: of all of them.
+        terms: as assumed now.
+        hours: duration of the job; None leaves the shortest rental out.
     """
-    now = hourly_costs(prices, count, power, terms)
-    if now.purchase is None or now.owned is None or now.rent is None or prices.purchase_usd is None:
+    now = hourly_costs(prices, count, power, terms, hours)
+    if now.purchase is None or now.owned is None or now.rented is None or prices.purchase_usd is None:
         return
     if prices.no_purchase is not None:
         return
-    hours, saved = hours_of_use(terms), now.rent - now.running
-    net = now.purchase * hours
+    use, saved = hours_of_use(terms), now.rented - now.running
     idle_all_week = replace(terms, hours_per_week=HOURS_PER_WEEK / 2)
     # At half the week there is one hour out of use for each hour of use.
     idle_per_h = hourly_costs(prices, count, power, idle_all_week).idle
-    worth_an_hour = now.rent - now.power + idle_per_h
+    worth_an_hour = now.rented - now.power + idle_per_h
     if worth_an_hour > 0:
-        weekly = net / (WEEKS_PER_YEAR * terms.horizon_years) + HOURS_PER_WEEK * idle_per_h
+        weekly = now.purchase * terms.hours_per_week + HOURS_PER_WEEK * idle_per_h
         if (flip := weekly / worth_an_hour) <= HOURS_PER_WEEK:
             yield Flip("hours_per_week", terms.hours_per_week, flip, buy_above=True)
     rent = prices.spot_usd_per_h if terms.spot else prices.rent_usd_per_h
     if rent is not None:
-        yield Flip("rent_usd_per_gpu_h", rent, rent * now.owned / now.rent, buy_above=True)
+        yield Flip("rent_usd_per_gpu_h", rent, rent * now.owned / now.rented, buy_above=True)
     if saved > 0:
-        affordable = saved * hours / ((1 - terms.residual_share) * count) if terms.residual_share < 1 else 0.0
+        gross = prices.purchase_usd + prices.host_usd_per_gpu
+        affordable = saved * use / ((1 - terms.residual_share) * count)
         if affordable > prices.host_usd_per_gpu:
             flip = affordable - prices.host_usd_per_gpu
             yield Flip("purchase_usd_per_gpu", prices.purchase_usd, flip, buy_above=False)
         yield Flip(
             "horizon_years", terms.horizon_years, terms.horizon_years * now.purchase / saved, buy_above=True
         )
-        gross = net / (1 - terms.residual_share) if terms.residual_share < 1 else 0.0
-        if gross > 0 and (share := 1 - saved * hours / gross) > 0:
+        if (share := 1 - saved * use / (gross * count)) > 0:
             yield Flip("residual_share", terms.residual_share, share, buy_above=True)
-    if now.running > 0 and now.rent > now.purchase:
-        tariff = terms.electricity_usd_per_kwh
-        flip = tariff * (now.rent - now.purchase) / now.running
-        yield Flip("electricity_usd_per_kwh", tariff, flip, buy_above=False)
+    if now.rented > now.purchase and (energy := now.power_kwh + now.idle_kwh) > 0:
+        flip = (now.rented - now.purchase) / energy
+        yield Flip("electricity_usd_per_kwh", terms.electricity_usd_per_kwh, flip, buy_above=False)
 
 
 def outlays(costs: Costs, terms: Terms, points: int = 9) -> list[tuple[float, float | None, float | None]]:
     """Return (hours of use, cost of owning, cost of renting) up to the horizon, and where buying starts to pay.
 
-    Owning starts with the purchase less its residual value.
+    Owning starts with the purchase less its residual value. Rented are jobs of the length of this one.
 
     Args:
         costs: of a job.
@@ -294,7 +361,7 @@ def outlays(costs: Costs, terms: Terms, points: int = 9) -> list[tuple[float, fl
         (
             time,
             None if start is None else start + hourly.running * time,
-            None if hourly.rent is None else hourly.rent * time,
+            None if hourly.rented is None else hourly.rented * time,
         )
         for time in sorted(times)
     ]

@@ -17,6 +17,7 @@ from pydantic import Field
 
 from advisor.errors import InputError
 from advisor.hardware import Device
+from advisor.instances import billed_gpus
 from advisor.prices import LARGEST_LIVE_BYTES, PriceKind, PriceRecord, parse_prices
 from advisor.quantity import Model
 from advisor.yaml_io import data_root, read_text, read_yaml, validate
@@ -169,12 +170,15 @@ class PriceBook:
     def rent_price(self, gpu_id: str, count: int = 1) -> PriceRecord | None:
         """Return the on-demand price of a GPU and hour in US dollars, None when not known.
 
-        The cheapest quote that holds for ``count`` and has not ended; else the median of public offers. Of each
-        provider its newest prices count, there the largest instance that fits into ``count`` GPUs, there the cheapest
-        region; offers that are older than the newest by more than a year do not count. Where every instance holds
-        more than ``count``, the median is over the smallest ones and ``gpus_per_instance`` says how many GPUs are
-        billed. ``low``, ``high``, ``spread`` and ``offers`` say over what; ``date`` is that of the oldest offer
-        among them. Hyperscalers ask several times what specialists ask, so the range is wide.
+        Whole instances are billed: ``gpus_per_instance`` says of how many GPUs, and offers are compared by what an
+        hour of ``count`` GPUs costs in them. The cheapest quote that holds for ``count`` and has not ended; else the
+        median of public offers. Of each provider its newest prices count, there the largest instance of several GPUs
+        that ``count`` fills, else the cheapest of those that are not larger, there the cheapest region; offers that
+        are older than the newest by more than a year do not count. Where every instance holds more than ``count``,
+        the median is over the smallest ones. Where instances of several sizes count, the price is that of a GPU that
+        is wanted, with its share of those that are not. ``low``, ``high``, ``spread`` and ``offers`` say over what;
+        ``date`` is that of the oldest offer among them. Hyperscalers ask several times what specialists ask, so the
+        range is wide.
 
         Args:
             gpu_id: id in the catalog.
@@ -182,10 +186,7 @@ class PriceBook:
         """
         quotes = self._quotes(gpu_id, "quote_rent", count)
         if quotes:
-            best = min(quotes, key=lambda quote: quote.price_usd * max(quote.gpus_per_instance, count))
-            return (
-                best if best.gpus_per_instance > count else best.model_copy(update={"gpus_per_instance": 1})
-            )
+            return min(quotes, key=lambda quote: _usd_per_h(quote, count))
         return self._median(gpu_id, "cloud_on_demand", count)
 
     def spot_price(self, gpu_id: str, count: int = 1) -> PriceRecord | None:
@@ -194,7 +195,8 @@ class PriceBook:
 
     def counted(self, gpu_id: str, kind: PriceKind, count: int = 1) -> tuple[PriceRecord, ...]:
         """Return the public offers to rent whose median is taken, cheapest first."""
-        return tuple(sorted(self._fitting(gpu_id, kind, count), key=lambda record: record.price_usd))
+        fitting = self._fitting(gpu_id, kind, count)
+        return tuple(sorted(fitting, key=lambda record: _usd_per_h(record, count)))
 
     def _quotes(self, gpu_id: str, kind: PriceKind, count: int) -> list[PriceRecord]:
         return [quote for quote in self._offers.get((gpu_id, kind), ()) if quote.minimum_count <= count]
@@ -208,28 +210,32 @@ class PriceBook:
             fitting = [record for record in offers if record.gpus_per_instance == smallest]
         newest = max((record.earliest_day for record in fitting), default=datetime.date.min)
         window = datetime.timedelta(days=self.policy.window_days)
-        return _one_per_provider(record for record in fitting if newest - record.earliest_day < window)
+        recent = (record for record in fitting if newest - record.earliest_day < window)
+        return _one_per_provider(recent, count)
 
     def _median(self, gpu_id: str, kind: PriceKind, count: int) -> PriceRecord | None:
         chosen = self._fitting(gpu_id, kind, count)
         if not chosen:
             return None
-        prices = [record.price_usd for record in chosen]
-        oldest = min(chosen, key=lambda record: record.earliest_day)
-        least = min(record.gpus_per_instance for record in chosen)
         if len(chosen) == 1:
-            return oldest if least > count else oldest.model_copy(update={"gpus_per_instance": 1})
+            return chosen[0]
+        sizes = {record.gpus_per_instance for record in chosen}
+        size = sizes.pop() if len(sizes) == 1 else 1
+        prices = [_usd_per_h(record, count) / billed_gpus(count, size) for record in chosen]
         low, high = np.quantile(prices, (0.1, 0.9)).tolist()
         enough = len(prices) >= self.policy.least_offers
+        oldest = min(chosen, key=lambda record: record.earliest_day)
         newest = max(chosen, key=lambda record: record.earliest_day)
+        unused = size == 1 and any(count % record.gpus_per_instance for record in chosen)
+        spare = ", with the GPUs of whole instances that are not used" if unused else ""
         return PriceRecord(
             gpu_id=gpu_id,
             kind=kind,
-            gpus_per_instance=least if least > count else 1,
-            price_usd=round(statistics.median(prices), 4),
+            gpus_per_instance=size,
+            price_usd=round(statistics.median(prices), 10),
             date=oldest.date,
             source="; ".join(dict.fromkeys(record.source for record in chosen)),
-            note=f"median of {len(chosen)} offers, the newest of {newest.date}",
+            note=f"median of {len(chosen)} offers, the newest of {newest.date}{spare}",
             offers=len(chosen),
             low=min(prices),
             high=max(prices),
@@ -242,19 +248,26 @@ def _newest(records: Sequence[PriceRecord]) -> PriceRecord | None:
     return max(reversed(records), key=lambda record: record.earliest_day, default=None)
 
 
-def _one_per_provider(records: Iterable[PriceRecord]) -> list[PriceRecord]:
-    """Keep one offer a provider, the newest, then the largest, then the cheapest: many sizes shall not weigh more."""
+def _usd_per_h(record: PriceRecord, count: int) -> float:
+    """Return what an hour of ``count`` GPUs costs in whole instances."""
+    return record.price_usd * billed_gpus(count, record.gpus_per_instance)
+
+
+def _one_per_provider(records: Iterable[PriceRecord], count: int) -> list[PriceRecord]:
+    """Keep one offer a provider: many sizes shall not weigh more."""
     kept: dict[object, PriceRecord] = {}
     for record in records:
         key: object = record.provider or id(record)
         other = kept.get(key)
-        if other is None or _preferred(record) > _preferred(other):
+        if other is None or _preferred(record, count) > _preferred(other, count):
             kept[key] = record
     return list(kept.values())
 
 
-def _preferred(record: PriceRecord) -> tuple[datetime.date, int, float]:
-    return record.earliest_day, record.gpus_per_instance, -record.price_usd
+def _preferred(record: PriceRecord, count: int) -> tuple[datetime.date, int, float]:
+    """Order offers: the newest, the largest of several GPUs that leave none unused, the cheapest for ``count``."""
+    size = record.gpus_per_instance
+    return record.earliest_day, size if count % size == 0 else 1, -_usd_per_h(record, count)
 
 
 @lru_cache(maxsize=1)

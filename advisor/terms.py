@@ -53,7 +53,7 @@ def described_terms(
         f"bought hardware {_use(terms, fleet)}, {_out_of_use(terms)}, and fetches "
         f"{f'{terms.residual_share:.0%} of its price' if terms.residual_share else 'nothing'} at the end",
         *_machines(economics),
-        *_renting(terms),
+        *_renting(economics, terms),
     ]
 
 
@@ -78,12 +78,14 @@ def _out_of_use(terms: Terms) -> str:
     return f"is on and idle in {terms.idle_share:.0%} of the other hours"
 
 
-def _renting(terms: Terms) -> list[str]:
+def _renting(economics: Economics, terms: Terms) -> list[str]:
     found = []
     if terms.spot:
         found.append(f"rented at spot prices; interruptions add {terms.spot_overhead:.0%} of the time")
     if terms.minimum_rental_h:
         found.append(f"a rental is billed for at least {terms.minimum_rental_h:g} h")
+    elif economics.minimum_rental_h:
+        found.append("the length of the job is not known, so that the shortest rental does not count")
     return found
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from decimal import Decimal
 
 import pytest
 from hypothesis import given
@@ -13,19 +12,18 @@ from hypothesis import strategies as st
 from advisor.economics import (
     WEEKS_PER_YEAR,
     Costs,
+    Flip,
     Power,
     Prices,
     Terms,
+    Way,
     break_even_hours,
     energy_kwh,
     flips,
-    hourly_costs,
     hours_of_use,
     job_costs,
     outlays,
 )
-
-CENT = Decimal("0.01")
 
 HOUSE = Terms(electricity_usd_per_kwh=0.30, pue=1.0, hours_per_week=40, horizon_years=2)
 HALL = Terms(electricity_usd_per_kwh=0.10, pue=1.5, hours_per_week=168, horizon_years=4)
@@ -143,137 +141,211 @@ def test_costs_of_a_job_grow_linearly_with_its_length(hours: float, factor: floa
 
 
 @dataclasses.dataclass(frozen=True)
-class Sheet:
-    """A purchase worked out as an accountant would in a spreadsheet: a year in whole weeks, line by line, in cents.
+class Situation:
+    """A job, and everything that its costs depend on."""
 
-    It shares no code with the package; ``WEEKS`` is the Julian year's.
-    """
+    prices: Prices
+    count: int
+    hours: float
+    power: Power
+    terms: Terms
 
-    cards: int
-    card_usd: str
-    host_usd: str
-    residual: str
-    weekly_hours: str
-    years: str
-    working_w: str
-    idle_w: str
-    idle_share: str
-    pue: str
-    tariff: str
-    rent_usd: str
-    billed: int
-    job_hours: str
-    host_w: str = "0"
-    spot_overhead: str = "0"
-    minimum_h: str = "0"
-    carbon_g: str = "400"
+    def costs(self, acquire: tuple[Way, ...] = ("buy", "rent")) -> Costs:
+        return job_costs(self.prices, self.count, self.hours, self.power, self.terms, acquire)
 
-    def lines(self) -> dict[str, Decimal]:
-        """Return the amounts of the job."""
-        d = {name: Decimal(str(value)) for name, value in dataclasses.asdict(self).items()}
-        weeks = Decimal("365.25") / 7 * d["years"]
-        used_hours = d["weekly_hours"] * weeks
-        idle_hours = (168 - d["weekly_hours"]) * weeks * d["idle_share"]
-        purchase = d["cards"] * (d["card_usd"] + d["host_usd"])
-        depreciation = purchase - purchase * d["residual"]
-        working_kw = (d["working_w"] + d["cards"] * d["host_w"]) / 1000
-        idle_kw = (d["idle_w"] + d["cards"] * d["host_w"]) / 1000
-        job_kwh = working_kw * d["job_hours"] * d["pue"]
-        share = d["job_hours"] / used_hours
-        idle_cost = idle_kw * idle_hours * d["pue"] * d["tariff"] * share
-        rental_hours = max(d["job_hours"], d["minimum_h"]) * (1 + d["spot_overhead"])
-        return {
-            "purchase": purchase,
-            "residual": purchase * d["residual"],
-            "power": job_kwh * d["tariff"],
-            "idle": idle_cost,
-            "owned": depreciation * share + job_kwh * d["tariff"] + idle_cost,
-            "rent": d["rent_usd"] * -(-self.cards // self.billed) * self.billed * rental_hours,
-            "carbon_kg": job_kwh * d["carbon_g"] / 1000,
-        }
+    def flips(self) -> list[Flip]:
+        return list(flips(self.prices, self.count, self.power, self.terms, self.hours))
 
-    def ours(self) -> Costs:
-        """Return what the package says."""
-        spot = self.spot_overhead != "0"
-        rent = float(self.rent_usd)
-        prices = Prices(
-            float(self.card_usd), None if spot else rent, self.billed,
-            spot_usd_per_h=rent if spot else None, spot_billed_gpus=self.billed,
-            host_usd_per_gpu=float(self.host_usd), host_power_w_per_gpu=float(self.host_w),
-            host_idle_w_per_gpu=float(self.host_w),
-        )  # fmt: skip
-        terms = Terms(
-            float(self.tariff), float(self.pue), float(self.weekly_hours), float(self.years),
-            float(self.residual), float(self.idle_share), spot, float(self.spot_overhead), float(self.minimum_h),
-            float(self.carbon_g),
-        )  # fmt: skip
-        power = Power(float(self.working_w), float(self.idle_w))
-        return job_costs(prices, self.cards, float(self.job_hours), power, terms)
+    def at(self, field: str, value: float) -> Situation:
+        """Return the same with one assumption of :func:`flips` changed."""
+        renting = "spot_usd_per_h" if self.terms.spot else "rent_usd_per_h"
+        name = {"rent_usd_per_gpu_h": renting, "purchase_usd_per_gpu": "purchase_usd"}.get(field)
+        if name is None:
+            return dataclasses.replace(self, terms=dataclasses.replace(self.terms, **{field: value}))
+        return dataclasses.replace(self, prices=dataclasses.replace(self.prices, **{name: value}))
+
+    def ratio(self) -> float:
+        """Return what owning costs over what renting costs."""
+        costs = self.costs()
+        assert costs.owned is not None
+        assert costs.rent is not None
+        return costs.owned / costs.rent
 
 
-SHEETS = {
-    "a card at home": Sheet(
-        1, "1599", "0", "0", "40", "3", "410", "21", "0", "1", "0.31", "0.44", 1, "57.3", carbon_g="381"
-    ),
-    "two cards in a workstation that stays on": Sheet(
-        2, "2150.50", "1800", "0.25", "55", "4", "700", "55", "1", "1.1", "0.228", "0.69", 1, "312.25", host_w="90"
-    ),
-    "a node of eight, rented whole": Sheet(
-        8, "31250", "11875", "0.1", "168", "5", "5210", "800", "0", "1.35", "0.092", "2.79", 8, "1999.5", host_w="350"
-    ),
-    "three of eight, the whole instance is billed": Sheet(
-        3, "8999.99", "2500", "0", "80", "3", "820", "90", "0.5", "1.58", "0.135", "1.212", 8, "24", host_w="120"
-    ),
-    "spot with interruptions and a shortest rental": Sheet(
-        4, "5000", "0", "0.3", "100", "2", "1100", "140", "0.2", "1.2", "0.18", "0.87", 4, "0.4",
-        spot_overhead="0.15", minimum_h="1", carbon_g="56",
-    ),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize("name", SHEETS)
-def test_totals_agree_to_the_cent_with_a_spreadsheet(name: str) -> None:
-    sheet = SHEETS[name]
-    lines, costs = sheet.lines(), sheet.ours()
-    for line, expected in lines.items():
-        assert Decimal(repr(getattr(costs, line))).quantize(CENT) == expected.quantize(CENT), line
-    best = min(lines["owned"], lines["rent"])
-    assert costs.total is not None
-    assert Decimal(repr(costs.total)).quantize(CENT) == best.quantize(CENT)
-    assert costs.total_by == ("buy" if lines["owned"] <= lines["rent"] else "rent")
-
-
-@given(
-    card=st.floats(50, 50_000), rent=st.floats(0.05, 20), host=st.floats(0, 5000), working=st.floats(10, 5000),
-    idle=st.floats(0, 500), tariff=st.floats(0.01, 1), weekly=st.floats(1, 167), years=st.floats(0.5, 10),
-    residual=st.floats(0, 0.9), idle_share=st.floats(0, 1), count=st.integers(1, 8), spot=st.booleans(),
-)  # fmt: skip
-def test_at_a_flip_owning_and_renting_cost_the_same(
-    card: float, rent: float, host: float, working: float, idle: float, tariff: float, weekly: float, years: float,
-    residual: float, idle_share: float, count: int, spot: bool,
-) -> None:  # fmt: skip
+@st.composite
+def situations(draw: st.DrawFn) -> Situation:
+    """Draw jobs on spot or on demand, in whole instances, with a shortest rental, hosts, idle hours and resale."""
+    spot = draw(st.booleans())
+    rent, size = draw(st.floats(0.05, 20)), draw(st.sampled_from((1, 2, 4, 8)))
     prices = Prices(
-        card, None if spot else rent, spot_usd_per_h=rent if spot else None, host_usd_per_gpu=host,
-        host_power_w_per_gpu=20.0, host_idle_w_per_gpu=10.0,
-    )  # fmt: skip
-    terms = Terms(tariff, 1.2, weekly, years, residual, idle_share, spot, 0.15 if spot else 0.0)
-    power = Power(working, idle)
-    for flip in flips(prices, count, power, terms):
-        changed_prices, changed_terms = prices, terms
-        if flip.field == "rent_usd_per_gpu_h":
-            name = "spot_usd_per_h" if spot else "rent_usd_per_h"
-            changed_prices = dataclasses.replace(prices, **{name: flip.flips_at})
-        elif flip.field == "purchase_usd_per_gpu":
-            changed_prices = dataclasses.replace(prices, purchase_usd=flip.flips_at)
-        else:
-            changed_terms = dataclasses.replace(terms, **{flip.field: flip.flips_at})
-        hourly = hourly_costs(changed_prices, count, power, changed_terms)
-        assert hourly.owned == pytest.approx(hourly.rent, rel=1e-6), flip
-        now = hourly_costs(prices, count, power, terms)
-        assert now.owned is not None
-        assert now.rent is not None
-        if not math.isclose(now.owned, now.rent, rel_tol=1e-6):
-            assert (now.owned < now.rent) == ((flip.current > flip.flips_at) == flip.buy_above), flip
+        purchase_usd=draw(st.floats(50, 50_000)),
+        rent_usd_per_h=None if spot else rent,
+        billed_gpus=1 if spot else size,
+        spot_usd_per_h=rent if spot else None,
+        spot_billed_gpus=size if spot else 1,
+        host_usd_per_gpu=draw(st.just(0.0) | st.floats(0, 12_000)),
+        host_power_w_per_gpu=20.0,
+        host_idle_w_per_gpu=10.0,
+    )
+    terms = Terms(
+        electricity_usd_per_kwh=draw(st.just(0.0) | st.floats(0.01, 1)),
+        pue=draw(st.floats(1, 2)),
+        hours_per_week=draw(st.floats(0.5, 168)),
+        horizon_years=draw(st.floats(0.5, 10)),
+        residual_share=draw(st.just(0.0) | st.floats(0, 0.9)),
+        idle_share=draw(st.just(0.0) | st.floats(0, 1)),
+        spot=spot,
+        spot_overhead=draw(st.floats(0, 1)),
+        minimum_rental_h=draw(st.sampled_from((0.0, 1.0, 24.0, 720.0))),
+        carbon_g_per_kwh=400.0,
+    )
+    power = Power(draw(st.floats(10, 5000)), draw(st.floats(0, 500)))
+    return Situation(prices, draw(st.integers(1, 20)), draw(st.floats(0.01, 2000)), power, terms)
+
+
+@given(situations())
+def test_at_a_flip_owning_and_renting_cost_the_same_and_beside_it_the_advice_turns(
+    situation: Situation,
+) -> None:
+    now = situation.ratio()
+    for flip in situation.flips():
+        assert situation.at(flip.field, flip.flips_at).ratio() == pytest.approx(1, rel=1e-6), flip
+        if not math.isclose(now, 1, rel_tol=1e-9):
+            assert (now < 1) == ((flip.current > flip.flips_at) == flip.buy_above), flip
+            assert situation.costs().total_by == ("buy" if now < 1 else "rent")
+        for factor in (0.98, 1.02):
+            if flip.field == "hours_per_week" and flip.flips_at * factor > 168:
+                continue
+            if flip.field == "residual_share" and flip.flips_at * factor >= 1:
+                continue
+            beside = situation.at(flip.field, flip.flips_at * factor)
+            if not math.isclose(beside.ratio(), 1, rel_tol=1e-9):
+                way = "buy" if (factor > 1) == flip.buy_above else "rent"
+                assert beside.costs().total_by == way, flip
+
+
+@given(situations())
+def test_what_is_not_said_to_flip_does_not(situation: Situation) -> None:
+    said = {flip.field for flip in situation.flips()}
+    ends = {
+        "hours_per_week": (1e-3, 168.0),
+        "rent_usd_per_gpu_h": (1e-9, 1e9),
+        "purchase_usd_per_gpu": (1e-9, 1e9),
+        "horizon_years": (1e-6, 1e9),
+        "residual_share": (0.0, 1 - 1e-9),
+        "electricity_usd_per_kwh": (0.0, 1e9),
+    }
+    for field in set(ends) - said:
+        low, high = (situation.at(field, end).ratio() - 1 for end in ends[field])
+        assert low * high > 0 or min(abs(low), abs(high)) < 1e-6, field
+
+
+@given(situations())
+def test_parts_add_up_and_the_total_is_the_least_of_what_is_allowed(situation: Situation) -> None:
+    costs = situation.costs()
+    assert costs.purchase is not None
+    assert costs.residual is not None
+    assert costs.power is not None
+    assert costs.idle is not None
+    assert costs.owned is not None
+    assert costs.rent is not None
+    used_up = (costs.purchase - costs.residual) * situation.hours / hours_of_use(situation.terms)
+    assert costs.owned == pytest.approx(used_up + costs.power + costs.idle)
+    assert costs.electricity_kwh is not None
+    paid = costs.electricity_kwh * situation.terms.electricity_usd_per_kwh
+    assert paid == pytest.approx(costs.power + costs.idle), "what is billed is what is counted"
+    assert costs.carbon_kg == pytest.approx(costs.electricity_kwh * 0.4)
+    assert costs.total == min(costs.owned, costs.rent)
+    bought, rented = situation.costs(("buy",)), situation.costs(("rent",))
+    assert (bought.total, bought.total_by) == (costs.owned, "buy")
+    assert (rented.total, rented.total_by) == (costs.rent, "rent")
+    prices = dataclasses.replace(situation.prices, no_purchase="not for sale")
+    refused = dataclasses.replace(situation, prices=prices)
+    assert (refused.costs().total, refused.costs().total_by) == (costs.rent, "rent")
+    assert refused.costs().break_even_h is None
+    assert refused.flips() == []
+    assert refused.costs(("buy",)).total is None
+
+
+@given(situations())
+def test_after_the_break_even_both_ways_have_cost_the_same(situation: Situation) -> None:
+    """As many jobs as take those hours, each rented anew, against the purchase and their electricity."""
+    costs = situation.costs()
+    assert costs.rent is not None
+    assert costs.purchase is not None
+    assert costs.residual is not None
+    assert costs.power is not None
+    assert costs.idle is not None
+    if costs.break_even_h is None:
+        assert costs.rent <= (costs.power + costs.idle) * (1 + 1e-9)
+        return
+    jobs = costs.break_even_h / situation.hours
+    owning = costs.purchase - costs.residual + jobs * (costs.power + costs.idle)
+    assert jobs * costs.rent == pytest.approx(owning, rel=1e-6)
+    use = hours_of_use(situation.terms)
+    if not math.isclose(costs.break_even_h, use, rel_tol=1e-9):
+        assert costs.total_by == ("buy" if costs.break_even_h < use else "rent")
+
+
+@given(situations(), st.floats(1, 3))
+def test_what_costs_more_makes_nothing_cheaper(situation: Situation, factor: float) -> None:
+    before = situation.costs()
+    prices, terms = situation.prices, situation.terms
+    dearer = {
+        "owned": dataclasses.replace(
+            situation, prices=dataclasses.replace(prices, purchase_usd=(prices.purchase_usd or 0) * factor)
+        ),
+        "power": situation.at("electricity_usd_per_kwh", terms.electricity_usd_per_kwh * factor),
+        "rent": situation.at("rent_usd_per_gpu_h", factor * (prices.spot_usd_per_h or prices.rent_usd_per_h or 0)),
+        "minimum": situation.at("minimum_rental_h", terms.minimum_rental_h * factor),
+        "longer": dataclasses.replace(situation, hours=situation.hours * factor),
+    }  # fmt: skip
+    slack = 1 - 1e-9
+    for changed in dearer.values():
+        after = changed.costs()
+        for name in ("owned", "rent", "total", "power", "idle", "electricity_kwh", "carbon_kg"):
+            assert getattr(after, name) >= getattr(before, name) * slack, name
+    for way, other in (("owned", "rent"), ("rent", "owned")):
+        assert getattr(dearer[way].costs(), other) == getattr(before, other)
+    later, sooner = dearer["owned"].costs().break_even_h, dearer["rent"].costs().break_even_h
+    if before.break_even_h is not None:
+        assert later is not None
+        assert sooner is not None
+        assert sooner * slack <= before.break_even_h <= later / slack
+
+
+def test_the_advice_of_a_day_billed_for_an_hour_is_one_advice() -> None:
+    """$704 and $0.275 an hour, a day at least: an hour costs $6.60, so that buying pays from 0.69 h a week on."""
+    prices, power = Prices(704.0, 0.275), Power(271.0)
+    terms = Terms(0.18, 1.2, 5.0, 3.0, minimum_rental_h=24.0)
+    costs = job_costs(prices, 1, 1.0, power, terms)
+    assert (cents(costs.rent), costs.total_by) == (6.60, "buy")
+    found = {flip.field: flip for flip in flips(prices, 1, power, terms, 1.0)}
+    # 704 / (3 x 52.18) / (6.60 - 0.271 x 1.2 x 0.18)
+    assert found["hours_per_week"].flips_at == pytest.approx(704 / (3 * 365.25 / 7) / (6.60 - 0.0585360))
+    assert costs.break_even_h == pytest.approx(704 / (6.60 - 0.0585360))
+    last = outlays(costs, terms)[-1]
+    assert last[2] == pytest.approx(6.60 * hours_of_use(terms))
+
+
+def test_interruptions_count_towards_the_shortest_rental() -> None:
+    """Half an hour of work takes 0.6 h of a spot instance; an hour is billed, not an hour and a fifth."""
+    spot = Prices(None, None, spot_usd_per_h=1.0)
+    terms = Terms(0.1, 1.0, 40, 3, spot=True, spot_overhead=0.2, minimum_rental_h=1.0)
+    assert [cents(job_costs(spot, 1, hours, Power(0.0), terms).rent) for hours in (0.5, 0.9, 2.0)] == [
+        1.00,
+        1.08,
+        2.40,
+    ]
+
+
+def test_idle_hours_are_on_the_bill_and_in_the_air() -> None:
+    """100 h of 400 W, and 1,580 idle hours of 100 W: 40 + 158 = 198 kWh, 99 kg at 500 g."""
+    terms = Terms(0.2, 1.0, 10, 3, idle_share=1.0, carbon_g_per_kwh=500)
+    costs = job_costs(Prices(10_000.0, 1.0), 1, 100, Power(400, 100), terms)
+    assert costs.electricity_kwh == pytest.approx(198)
+    assert cents((costs.power or 0) + (costs.idle or 0)) == 39.60
+    assert costs.carbon_kg == pytest.approx(99)
 
 
 def test_flips_by_hand() -> None:

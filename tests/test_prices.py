@@ -169,7 +169,7 @@ def test_a_quote_to_rent_counts_before_the_median() -> None:
     assert one is not None
     assert four is not None
     assert (one.kind, one.price_usd, one.gpus_per_instance) == ("quote_rent", 0.5, 4)
-    assert (four.kind, four.gpus_per_instance) == ("quote_rent", 1)
+    assert (four.kind, four.gpus_per_instance) == ("quote_rent", 4)
     assert book.rent_spread(one) == 1.0
 
 

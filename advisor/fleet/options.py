@@ -237,7 +237,8 @@ def _running(
     runs = demand.runs_per_year * terms.horizon_years
     weekly = runs * hours / terms.horizon_weeks
     minutes = max(1, math.ceil(60 * weekly - _ROUNDING))
-    billed = runs * max(hours, offer.minimum_rental_h)
+    # The price of an hour holds what interruptions add; they count towards the shortest rental.
+    billed = runs * max(hours, offer.minimum_rental_h / (1 + offer.rent_delay))
     side_by_side = math.ceil(minutes / capacity)
     return _priced(offer, way, supply, terms, minutes, side_by_side, weekly, billed, served=False)
 

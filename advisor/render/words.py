@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from advisor.documents import (
+    BreakEvenDocument,
     CostDocument,
     CpuDocument,
     EstimateDocument,
@@ -367,8 +368,7 @@ def cost_lines(document: CostDocument, count: int) -> list[tuple[str, str]]:
         rows.append(("spot", _with_source(document.spot_usd, " for this job", document.spot_price)))
     rows.extend(_rates(document))
     if document.break_even_h is not None:
-        interval = document.break_even
-        between = f" ({interval.low:,.0f} to {interval.high:,.0f})" if interval else ""
+        between = _between(document.break_even)
         rows.append(
             (
                 "break-even",
@@ -379,8 +379,9 @@ def cost_lines(document: CostDocument, count: int) -> list[tuple[str, str]]:
         ("it turns at" if place == 0 else "", flip.message) for place, flip in enumerate(document.flips)
     )
     if document.carbon_kg is not None:
-        grams = document.carbon_kg
-        rows.append(("carbon", f"{grams.value:,.3g} kg CO2e ({grams.low:,.3g}-{grams.high:,.3g})"))
+        emitted = document.carbon_kg
+        said = f"{emitted.value:,.3g} kg CO2e ({emitted.low:,.3g}-{emitted.high:,.3g})"
+        rows.append(("carbon", said + _at_the_wall(document)))
     if document.prices_as_of is not None:
         rows.append(("prices as of", f"{plain(document.prices_as_of)} (the oldest that counts)"))
     return rows
@@ -399,6 +400,19 @@ def _electricity(document: CostDocument) -> str:
     return f", of which {format_money(document.power_usd)} electricity{idle}"
 
 
+def _between(hours: BreakEvenDocument | None) -> str:
+    if hours is None:
+        return ""
+    return f" ({hours.low:,.0f} to {'never' if hours.high is None else f'{hours.high:,.0f}'})"
+
+
+def _at_the_wall(document: CostDocument) -> str:
+    if document.electricity_kwh is None:
+        return ""
+    idle = ", idle hours included" if document.idle_power_usd else ""
+    return f", of {document.electricity_kwh.value:,.3g} kWh at the wall{idle}"
+
+
 def _rates(document: CostDocument) -> list[tuple[str, str]]:
     """Return what a million tokens, a thousand samples and a year cost."""
     if document.usd_per_1m_tokens is not None:
@@ -413,7 +427,7 @@ def _rates(document: CostDocument) -> list[tuple[str, str]]:
         for way, usd in (("owning", document.owned_usd_per_year), ("renting", document.rent_usd_per_year))
         if usd is not None
     ]
-    return [*rows, ("a year", f"{', '.join(years)} at these hours of use")] if years else rows
+    return [*rows, ("a year", f"{', '.join(years)} in such jobs at these hours of use")] if years else rows
 
 
 _WAYS = {"buy": "buying (this job's share of the horizon, and electricity)", "rent": "renting"}
