@@ -275,6 +275,9 @@ class EstimateDocument(Model):
     """What the GPUs themselves use in this job; ``cost.electricity_kwh`` is what is paid for."""
     samples_per_s_per_w: float | None = None
     """Performance per watt of that draw."""
+    samples_per_s_per_1000_usd: float | None = None
+    """What ``--for value`` maximises: throughput, at the upper end of times, for $1,000 of purchase; where no price to
+    buy is known (``cost.purchase_usd`` is null), of 1,000 hours of rent."""
     bottleneck: str | None
     breakdown: tuple[BreakdownDocument, ...]
     roofline: RooflineDocument | None = None
@@ -297,9 +300,6 @@ class RecommendationDocument(EstimateDocument):
     rank: int
     pareto: bool
     """True when no other answer is both faster and cheaper."""
-    samples_per_s_per_1000_usd: float | None = None
-    """What ``--for value`` maximises: throughput, at the upper end of times, for $1,000 of purchase (of 1,000 h of
-    rent where only that is known)."""
     reasons: tuple[str, ...]
 
 

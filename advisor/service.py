@@ -843,14 +843,11 @@ class Advisor:
         speed_up = baseline.speed_up(problem, candidate, self.constants)
         fields = {name: getattr(estimate, name) for name in type(estimate).model_fields}
         fields["speedup_over_cpu"] = speed_up
-        price_of_work = score(candidate, "value", row.cost, row.time_factor)
+        fields["samples_per_s_per_1000_usd"] = _per_1000_usd(problem, candidate, row.time_factor)
         return RecommendationDocument(
             **fields,
             rank=place,
             pareto=row.pareto,
-            samples_per_s_per_1000_usd=None
-            if math.isinf(price_of_work)
-            else 1000 * problem.subject.samples_in_one / price_of_work,
             reasons=reasons(problem, row, estimate),
         )
 
@@ -921,6 +918,8 @@ class Advisor:
         )
         more: dict[str, object] = {"cost": cost}
         if candidate.fits:
+            factor = self._time_factor(problem)(candidate)
+            more["samples_per_s_per_1000_usd"] = _per_1000_usd(problem, candidate, factor)
             more["roofline"] = roofline_document(problem, candidate, self.constants)
         if baseline is not None:
             more["speedup_over_cpu"] = baseline.speed_up(problem, candidate, self.constants)
@@ -996,6 +995,12 @@ def _check_architecture(device: Device, constants: Constants) -> None:
             accepted=", ".join(known),
             hint="name its nearest relative until runs of the new one are published",
         ) from None
+
+
+def _per_1000_usd(problem: Problem, candidate: Candidate, time_factor: float) -> float | None:
+    """Return samples a second for $1,000, by the rule of ``--for value``; None where no price is known."""
+    price_of_work = score(candidate, "value", None, time_factor)
+    return None if math.isinf(price_of_work) else 1000 * problem.subject.samples_in_one / price_of_work
 
 
 def _matches(model: ModelDocument, words: Sequence[str]) -> bool:

@@ -189,10 +189,9 @@ def speeds(estimate: EstimateDocument) -> list[tuple[str, str]]:
 
 
 def value_for_money(estimate: EstimateDocument) -> str:
-    """Return performance per watt, and per dollar where the ranking counts it."""
-    of = [("W", per_watt(estimate))]
-    if isinstance(estimate, RecommendationDocument):
-        of.append(("$1,000", per_dollar(estimate)))
+    """Return performance per watt, and per dollar where a price is known."""
+    thousand = "$1,000" if estimate.cost.purchase_usd is not None else "$1 an hour of rent"
+    of = (("W", per_watt(estimate)), (thousand, per_dollar(estimate)))
     return ", ".join(f"{text} samples/s per {unit}" for unit, text in of if text != UNKNOWN) or UNKNOWN
 
 
@@ -201,8 +200,8 @@ def per_watt(estimate: EstimateDocument) -> str:
     return UNKNOWN if estimate.samples_per_s_per_w is None else f"{estimate.samples_per_s_per_w:.3g}"
 
 
-def per_dollar(row: RecommendationDocument) -> str:
-    """Return samples a second for $1,000."""
+def per_dollar(row: EstimateDocument) -> str:
+    """Return samples a second for $1,000 of purchase, or of 1,000 hours of rent."""
     per = row.samples_per_s_per_1000_usd
     return UNKNOWN if per is None else f"{per:.3g}" if per < 1000 else format_count(per)
 
