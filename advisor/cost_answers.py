@@ -15,6 +15,7 @@ from advisor.plan import is_compact
 from advisor.prices import PriceRecord
 from advisor.problem import Problem
 from advisor.quantity import Quantity
+from advisor.units import format_money
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,7 +243,7 @@ def _flip_said(flip: Flip) -> str:
     def shown(value: float) -> str:
         if flip.field == "residual_share":
             return f"{value:.0%}"
-        return f"${value:,.4g}" if "usd" in flip.field else f"{value:,.3g}"
+        return format_money(value) if "usd" in flip.field else f"{value:,.3g}"
 
     low, high = ("rent", "buy") if flip.buy_above else ("buy", "rent")
     what = _FLIP_WORDS[flip.field]

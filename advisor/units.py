@@ -76,13 +76,16 @@ def format_seconds(seconds: float) -> str:
 
 
 def format_money(usd: float | None) -> str:
-    """Return US dollars with the digits that matter: ``$0.42``, ``$17.30``, ``$1,599``, ``$1.2M``."""
+    """Return US dollars with the digits that matter: ``$0.0042``, ``$0.42``, ``$17.30``, ``$1,599``, ``$1.20M``."""
     if usd is None:
         return "not known"
     if abs(usd) >= 1e6:
         return f"${usd / 1e6:,.2f}M"
     if abs(usd) >= 100:
         return f"${usd:,.0f}"
+    if 1e-6 <= abs(usd) < 0.1:
+        # Two digits that are not 0: a cent is a lot where a thousand of something cost it.
+        return f"${usd:.{1 - math.floor(math.log10(abs(usd)))}f}"
     return f"${usd:,.2f}"
 
 

@@ -39,6 +39,7 @@ from advisor.render.json import render as render_json
 from advisor.render.json import render_line
 from advisor.render.table import Page
 from advisor.render.table import render as render_table
+from advisor.units import format_money
 
 EVIL = "[/][bold]x[@click=app.quit]y \x1b]0;OWNED\x07 | `rm` <script> \u202ereversed"
 WORKLOAD = {"model": {"name": "llama-3.1-8b"}, "method": "lora", "data": {"tokens": 50_000_000}}
@@ -396,3 +397,14 @@ def test_layouts_in_words():
     sharded = ShardingDocument(strategy="fsdp", data=8, tensor=2, pipeline=4)
     assert words.layout(sharded) == "fsdp x8, tensor 2, pipeline 4"
     assert words.layout(ShardingDocument(strategy="none", data=1, tensor=1, pipeline=1)) == "none"
+
+
+@pytest.mark.parametrize(
+    ("usd", "shown"),
+    [
+        (0.0, "$0.00"), (0.000085, "$0.000085"), (0.0449, "$0.045"), (0.0999, "$0.10"), (0.1, "$0.10"),
+        (17.3, "$17.30"), (99.996, "$100.00"), (1599.4, "$1,599"), (1.2e6, "$1.20M"), (None, "not known"),
+    ],
+)  # fmt: skip
+def test_money_shows_the_digits_that_matter(usd: float | None, shown: str) -> None:
+    assert format_money(usd) == shown
