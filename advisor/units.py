@@ -83,7 +83,7 @@ def format_money(usd: float | None) -> str:
         return f"${usd / 1e6:,.2f}M"
     if abs(usd) >= 100:
         return f"${usd:,.0f}"
-    if 1e-6 <= abs(usd) < 0.1:
+    if 1e-6 <= abs(usd) < 0.0995:
         # Two digits that are not 0: a cent is a lot where a thousand of something cost it.
         return f"${usd:.{1 - math.floor(math.log10(abs(usd)))}f}"
     return f"${usd:,.2f}"
