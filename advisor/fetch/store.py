@@ -21,6 +21,7 @@ from advisor.errors import ExternalError, InputError
 from advisor.fetch.offers import Stamp
 from advisor.prices import PriceRecord, parse_prices
 from advisor.quantity import Model
+from advisor.user_data import DATA_VARIABLE
 from advisor.whole_file import whole_file
 from advisor.yaml_io import MAX_BYTES, read_text
 
@@ -187,4 +188,6 @@ def _order(record: PriceRecord) -> tuple[str | int, ...]:
 
 def _not_written(path: Path, error: Exception) -> ExternalError:
     reason = getattr(error, "strerror", None) or error
-    return ExternalError(f"{path}: cannot be written ({reason})")
+    return ExternalError(
+        f"{path}: cannot be written ({reason})", hint=f"{DATA_VARIABLE} names another folder"
+    )
