@@ -6,11 +6,17 @@ import errno
 import os
 import stat
 import tempfile
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from advisor.errors import ExternalError, InputError
+
+_PREFIX = ".gpu-advisor-"
+_SUFFIX = ".tmp"
+_ABANDONED_S = 3600.0
+"""Age of an unfinished file from which on nobody writes to it any more."""
 
 
 @contextmanager
@@ -24,7 +30,8 @@ def whole_file(folder: Path, data: bytes) -> Iterator[Path]:
     Raises:
         OSError: it cannot be written.
     """
-    handle, name = tempfile.mkstemp(dir=folder, prefix=".", suffix=".tmp")
+    _sweep(folder)
+    handle, name = tempfile.mkstemp(dir=folder, prefix=_PREFIX, suffix=_SUFFIX)
     temporary = Path(name)
     try:
         with open(handle, "wb") as stream:  # noqa: PTH123 - a descriptor, not a path
@@ -38,6 +45,14 @@ def whole_file(folder: Path, data: bytes) -> Iterator[Path]:
         yield temporary
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def _sweep(folder: Path) -> None:
+    """Remove what a process that was killed left unfinished."""
+    with suppress(OSError):
+        for path in folder.glob(f"{_PREFIX}*{_SUFFIX}"):
+            if time.time() - path.stat().st_mtime > _ABANDONED_S:
+                path.unlink(missing_ok=True)
 
 
 def name_new_file(temporary: Path, path: Path) -> None:

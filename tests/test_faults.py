@@ -202,6 +202,21 @@ def test_two_that_write_a_session_until_they_are_killed_leave_a_whole_one(tmp_pa
     assert load_session(path) == Session(source="gpt2")
 
 
+def test_what_a_killed_process_left_is_swept_up_later(tmp_path: Path) -> None:
+    path = tmp_path / "session.json"
+    with whole_file.whole_file(tmp_path, b"of one who still writes"):
+        with whole_file.whole_file(tmp_path, b"") as old:
+            left = tmp_path / old.name.replace(old.stem, f"{old.stem}-left")
+            left.write_bytes(b"half")
+            os.utime(left, (0, 0))
+            (tmp_path / ".other.tmp").touch()
+            os.utime(tmp_path / ".other.tmp", (0, 0))
+        save_session(Session(), path)
+        assert not left.exists()
+        assert len(left_behind(tmp_path)) == 2
+    assert left_behind(tmp_path) == [".other.tmp"]
+
+
 @POSIX
 def test_a_refresh_that_is_killed_blocks_nobody_and_leaves_whole_copies(
     server: PriceServer, data: Path
