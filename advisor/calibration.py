@@ -7,6 +7,7 @@ its own; nothing here ever replaces one.
 
 from __future__ import annotations
 
+import itertools
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,10 +16,11 @@ from pathlib import Path
 
 from advisor.errors import AdvisorError, ExternalError, InputError, nearest
 from advisor.network import NetworkTable
+from advisor.paths import file_stem
 from advisor.profile import Profile
 from advisor.suite import Suite
 from advisor.user_data import DATA_VARIABLE, user_data_folder
-from advisor.whole_file import whole_file
+from advisor.whole_file import name_new_file, whole_file
 from advisor.yaml_io import parse_json, parse_yaml, read_text, read_yaml, validate, yaml_text
 
 SCHEMA = "gpu-advisor/calibration/"
@@ -182,7 +184,7 @@ def keep(profile: Profile, name: str) -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with whole_file(folder, text_of(profile).encode("utf-8")) as temporary:
-            return _linked(temporary, folder, name)
+            return _named(temporary, folder, name)
     except OSError as error:
         raise _unwritable(folder, error) from None
 
@@ -205,15 +207,14 @@ def remove(stored: StoredProfile) -> None:
         raise ExternalError(f"{stored.path}: cannot be deleted ({error.strerror or error})") from None
 
 
-def _linked(temporary: Path, folder: Path, name: str) -> Path:
-    """Give a finished file the first free name; creating it exclusively is what makes two runs at once safe."""
-    number = 1
-    while True:
-        path = folder / (f"{name}.yaml" if number == 1 else f"{name}-{number}.yaml")
+def _named(temporary: Path, folder: Path, name: str) -> Path:
+    """Give a finished file the first free name."""
+    stem = file_stem(name, "calibration")
+    for number in itertools.count(1):
+        path = folder / (f"{stem}.yaml" if number == 1 else f"{stem}-{number}.yaml")
         try:
-            path.open("x").close()
+            name_new_file(temporary, path)
         except FileExistsError:
-            number += 1
             continue
-        temporary.replace(path)
         return path
+    raise AssertionError("there is always another number")

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from advisor.errors import InputError, nearest
 from advisor.hardware import Device, NameIndex
+from advisor.user_data import user_configuration_folder
 from advisor.yaml_io import data_root, parse, read_text, validate
 
 _ONLY_WHERE_GIVEN = frozenset({"launch_price", "tensor"})
@@ -29,9 +30,7 @@ def catalog_root() -> Path:
 
 def user_catalog() -> Path:
     """Return the folder in the user's configuration that may hold catalog entries; it need not exist."""
-    from platformdirs import user_config_path
-
-    return user_config_path("gpu-advisor") / "catalog"
+    return user_configuration_folder() / "catalog"
 
 
 def load_devices(extra_folders: Sequence[Path] = ()) -> tuple[Device, ...]:

@@ -8,14 +8,16 @@ from __future__ import annotations
 import argparse
 import gc
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, NoReturn, TextIO, TypeVar
 
 from advisor import __version__, diagnostics
-from advisor.errors import AdvisorError, ExitCode, InputError
+from advisor.errors import AdvisorError, ExitCode, ExternalError, InputError, shorten
 from advisor.help_examples import examples_of
 from advisor.objective import OBJECTIVES
+from advisor.paths import given_path
 
 if TYPE_CHECKING:
     import datetime
@@ -103,6 +105,10 @@ class _Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         raise InputError(message, hint=f"{self.prog} --help")
+
+    def _print_message(self, message: str, file: object = None) -> None:
+        """Print help and version as answers are printed: argparse hides that they could not be written."""
+        _emit(message)
 
 
 class _PrintCompletion(argparse.Action):
@@ -418,6 +424,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         # One question ends with its process: looking for garbage among the catalog's objects costs a tenth of the time.
         gc.freeze()
         gc.set_threshold(50_000)
+        _leave_on_signals()
     # Read before the arguments are parsed, since errors of the parser are reported with them too.
     debug, color = "--debug" in arguments, "--no-color" not in arguments
     try:
@@ -432,8 +439,25 @@ def main(argv: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _silence_stdout()
         return ExitCode.ANSWERED
+    except OSError as error:
+        place = "" if error.filename is None else f"{shorten(str(error.filename))}: "
+        outside = ExternalError(f"{place}{error.strerror or error}")
+        return diagnostics.report_error(outside, debug=debug, color=color)
     except Exception as error:  # noqa: BLE001 - the last resort: a fault of ours must not look like a crash
         return diagnostics.report_crash(error, debug=debug, color=color)
+
+
+def _leave_on_signals() -> None:
+    """Clean up when the process is told to end: unfinished files go, and so do the processes that it started."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        # One that is ignored, as under nohup, stays ignored.
+        if number is not None and signal.getsignal(number) is signal.SIG_DFL:
+            signal.signal(number, _leave)
+
+
+def _leave(number: int, _: object) -> NoReturn:
+    raise SystemExit(128 + number)
 
 
 def _run(arguments: Sequence[str]) -> int:
@@ -574,11 +598,9 @@ def _accuracy(args: argparse.Namespace) -> int:
     worst = _whole("--worst", args.worst, 0, 1_000_000)
     answer = _open(args).accuracy(args.by, worst=worst)
     if args.html is not None:
-        from pathlib import Path
-
         from advisor.render.accuracy_html import render as render_html
 
-        _write_file("--html", Path(args.html).expanduser(), render_html(answer), force=args.force)
+        _write_file("--html", given_path(args.html), render_html(answer), force=args.force)
     if args.format == "table":
         from advisor.render.accuracy import render as render_accuracy
 
@@ -654,7 +676,7 @@ def _look_after(args: argparse.Namespace) -> int:
         _show_calibration(args, answer)
         return ExitCode.ANSWERED
     if verb == "import":
-        profile = calibration.read_profile(Path(rest[0]).expanduser())
+        profile = calibration.read_profile(given_path(rest[0]))
         path = calibration.keep(profile, Path(rest[0]).stem)
         diagnostics.report_notes([f"kept as {path.stem} ({path})"], color=not args.no_color)
         return ExitCode.ANSWERED
@@ -662,7 +684,7 @@ def _look_after(args: argparse.Namespace) -> int:
     if verb == "export":
         _check_output("export", rest[1], force=args.force)
         text = calibration.text_of(stored.profile)
-        _write_file("export", Path(rest[1]).expanduser(), text, force=args.force)
+        _write_file("export", given_path(rest[1]), text, force=args.force)
     else:
         calibration.remove(stored)
         diagnostics.report_notes([f"removed {stored.path}"], color=not args.no_color)
@@ -670,11 +692,9 @@ def _look_after(args: argparse.Namespace) -> int:
 
 
 def _stored(args: argparse.Namespace) -> Sequence[StoredProfile]:
-    from pathlib import Path
-
     from advisor.calibration import stored_profiles
 
-    found, problems = stored_profiles([Path(folder).expanduser() for folder in args.catalog])
+    found, problems = stored_profiles([given_path(folder) for folder in args.catalog])
     diagnostics.report_notes(problems, color=not args.no_color)
     return found
 
@@ -706,7 +726,6 @@ def _prices(args: argparse.Namespace) -> int:
         raise InputError("the options disagree", source="--source", accepted="prices refresh")
     if verb == "refresh":
         return _refresh_prices(args)
-    from pathlib import Path
 
     from advisor.price_care import import_quotes, remove_quotes
 
@@ -714,7 +733,7 @@ def _prices(args: argparse.Namespace) -> int:
     if verb == "show":
         _show_prices(args, advisor.price_list(" ".join(rest) or None))
     elif verb == "import":
-        path = Path(rest[0]).expanduser()
+        path = given_path(rest[0])
         _show_prices(args, import_quotes(advisor, path, _quote_files(args), force=args.force))
     else:
         path = remove_quotes(rest[0])
@@ -910,11 +929,9 @@ def _open(args: argparse.Namespace, ask: Callable[[TorchModel], bool] | None = N
         args: of the command line.
         ask: asks whether the code of a model may run; on the terminal where it is left out.
     """
-    from pathlib import Path
-
     from advisor.service import open_advisor
 
-    folders = [Path(folder).expanduser() for folder in args.catalog]
+    folders = [given_path(folder) for folder in args.catalog]
     for folder in folders:
         if not folder.is_dir():
             raise InputError(
@@ -1029,13 +1046,14 @@ def _stream(args: argparse.Namespace) -> int:
                 )
             workload, gpu, count = read_request(raw, number)
             answer = advisor.estimate(workload, gpus=[gpu], count=count)
-            _emit(render_line(answer.estimates[0]))
+            line = render_line(answer.estimates[0])
         except AdvisorError as error:
             located = error
             if isinstance(error, InputError):
                 located = error.located(source="standard input", line=number)
-            _emit(render_line(diagnostics.error_answer(located), exclude_none=True))
+            line = render_line(diagnostics.error_answer(located), exclude_none=True)
             code = ExitCode.BAD_INPUT
+        _emit(line)
     return code
 
 
@@ -1114,33 +1132,40 @@ def _deliver(args: argparse.Namespace, text: str) -> None:
     if args.output is None:
         _emit(text)
     else:
-        from pathlib import Path
-
-        _write_file("--output", Path(args.output).expanduser(), text, force=args.force)
+        _write_file("--output", given_path(args.output), text, force=args.force)
 
 
 def _emit(text: str) -> None:
-    """Write to standard output as UTF-8, or what the terminal has instead, and flush."""
+    """Write to standard output as UTF-8, or what the terminal has instead, and flush.
+
+    Raises:
+        BrokenPipeError: nobody reads any more.
+        ExternalError: it cannot be written.
+    """
     stream = sys.stdout
     if stream is None:
         return
     encoding = getattr(stream, "encoding", None) or "utf-8"
     buffer = getattr(stream, "buffer", None)
-    if buffer is None:
-        stream.write(text)
-    elif stream.isatty():
-        stream.write(text.encode(encoding, "replace").decode(encoding))
-    else:
+    try:
+        if buffer is None:
+            stream.write(text)
+        elif stream.isatty():
+            stream.write(text.encode(encoding, "replace").decode(encoding))
+        else:
+            stream.flush()
+            buffer.write(text.encode("utf-8"))
+            buffer.flush()
         stream.flush()
-        buffer.write(text.encode("utf-8"))
-        buffer.flush()
-    stream.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        _silence_stdout()
+        raise ExternalError(f"standard output: cannot be written ({error.strerror or error})") from None
 
 
 def _check_output(option: str, name: str, *, force: bool) -> None:
-    from pathlib import Path
-
-    path = Path(name).expanduser()
+    path = given_path(name)
     if path.is_dir():
         raise InputError("this is a folder", source=f"{option} {name}", accepted="a file")
     if not path.parent.is_dir():

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from advisor.errors import InputError
+from advisor.paths import given_path
 from advisor.quantity import Model
 from advisor.workload import Constraints, Economics, Workload
 from advisor.workload_file import build_workload, read_workload
@@ -138,7 +139,7 @@ def read_fleet(source: str) -> Fleet:
         InputError: the document, or that of one of its workloads, is wrong; says where.
         ExternalError: a file cannot be read.
     """
-    path = Path(source).expanduser()
+    path = given_path(source)
     return build_fleet(read_text(path), source, folder=path.parent)
 
 
@@ -216,7 +217,7 @@ class _Place:
 def _workload(entry: FleetEntry, place: _Place) -> Workload:
     given = entry.workload
     if isinstance(given, str) and _is_path(given, place.folder):
-        path = place.folder / Path(given).expanduser()
+        path = place.folder / given_path(given)
         if not path.is_file():
             raise place.error("no such file", "workload", given, "a path relative to the fleet's file")
         return read_workload(str(path))

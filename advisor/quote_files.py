@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from advisor.errors import InputError
 from advisor.hardware import NameIndex
+from advisor.paths import given_path
 from advisor.prices import PriceRecord
 
 if TYPE_CHECKING:
@@ -93,7 +94,7 @@ def read_how(
         InputError: one of them is not understood.
     """
     return QuoteFiles(
-        tuple(Path(path).expanduser() for path in paths),
+        tuple(given_path(path) for path in paths),
         dict(_rate(text) for text in rates),
         dict(_column(text) for text in columns),
         _one_of("--decimal", decimal, "comma", "point"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Literal, NamedTuple, TextIO
 from pydantic import Field
 
 from advisor.errors import InputError
+from advisor.paths import given_path
 from advisor.quantity import Model
 from advisor.units import parse_count
 from advisor.workload import Workload
@@ -150,7 +152,7 @@ def read_workload(
         label = STDIN
         text = _read_stream(stdin)
     elif is_file(source):
-        path = Path(source).expanduser()
+        path = given_path(source)
         text = read_text(path)
         folder = path.parent
     elif not source.strip():
@@ -334,15 +336,22 @@ def _with_absolute_paths(document: Mapping[str, object], folder: Path) -> dict[s
     for key in ("huggingface", "table"):
         value = model.get(key)
         if isinstance(value, str) and value and (key == "table" or _is_config_path(value, folder)):
-            model[key] = str((folder / Path(value).expanduser()).resolve())
+            model[key] = _absolute(folder / given_path(value))
     if isinstance(model.get("torch"), dict):
         own = model["torch"].get("folder")
         if own is None or isinstance(own, str):
-            model["torch"] = model["torch"] | {
-                "folder": str((folder / Path(own or ".").expanduser()).resolve())
-            }
+            model["torch"] = model["torch"] | {"folder": _absolute(folder / given_path(own or "."))}
     found["model"] = model
     return found
+
+
+def _absolute(path: Path) -> str:
+    """Return a path from the root; links that lead in a circle are left to whoever opens it."""
+    try:
+        return os.path.realpath(path)
+    except ValueError:
+        # A character that no path can have.
+        return str(path)
 
 
 def _is_config_path(value: str, folder: Path) -> bool:

@@ -1,11 +1,13 @@
 """What each command loads, and that the built wheel works outside the checkout."""
 
+import email
 import json
 import os
 import subprocess
 import sys
 import sysconfig
 import venv
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -65,19 +67,71 @@ def test_import_advisor_is_light():
     subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True)
 
 
-def test_the_built_wheel_works_in_an_empty_environment(tmp_path):
-    pip = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
-    build = ["wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(tmp_path), str(ROOT)]
-    subprocess.run([*pip, *build], check=True)
-    (wheel,) = tmp_path.glob("gpu_advisor-*.whl")
+PIP = [sys.executable, "-m", "pip", "--disable-pip-version-check"]
 
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    build = ["wheel", "--quiet", "--no-deps", "--no-build-isolation", "--wheel-dir", str(folder), str(ROOT)]
+    subprocess.run([*PIP, *build], check=True)
+    (wheel,) = folder.glob("gpu_advisor-*.whl")
+    return wheel
+
+
+def test_the_wheel_holds_the_package_its_data_and_their_terms_and_nothing_else(wheel):
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        (metadata,) = (name for name in names if name.endswith(".dist-info/METADATA"))
+        about = email.message_from_bytes(archive.read(metadata))
+    info = metadata.removesuffix("METADATA")
+    folders = {"advisor": ROOT / "advisor", "advisor/_catalog": ROOT / "catalog"}
+    there = {
+        f"{name}/{path.relative_to(folder).as_posix()}"
+        for name, folder in folders.items()
+        for path in folder.rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+    assert {name for name in names if not name.startswith(info)} == there
+    assert about["License-Expression"] == "Apache-2.0"
+    assert about.get_all("License-File") == ["LICENSE", "catalog/NOTICE.md"]
+    assert {f"{info}licenses/LICENSE", f"{info}licenses/catalog/NOTICE.md"} <= names
+    versions = [line.rpartition(" ")[2] for line in about.get_all("Classifier") if "Python :: 3." in line]
+    assert versions == ["3.11", "3.12", "3.13", "3.14"]
+    assert set(about.get_all("Provides-Extra")) == {"fleet", "serve", "test", "torch"}
+    assert wheel.stat().st_size < 4 * 2**20
+
+
+PROCUREMENT = ROOT / "tests" / "data" / "procurement"
+FLEET = ["fleet", str(PROCUREMENT / "fleet.yaml"), "--quotes", str(PROCUREMENT / "reseller-usa.csv")]
+
+
+@pytest.mark.parametrize(
+    ("argv", "missing"),
+    [(["calibrate", "--quick"], "torch"), (FLEET, "fleet"), (["serve", "--port", "0"], "serve")],
+    ids=["torch", "fleet", "serve"],
+)
+def test_a_command_without_its_extra_names_it(tmp_path, argv, missing):
+    absent = "torch", "scipy", "scipy.optimize", "scipy.sparse", "aiohttp", "textual_serve"
+    # Every process reads this when it starts, those that the command starts too.
+    (tmp_path / "sitecustomize.py").write_text(f"import sys\nsys.modules.update(dict.fromkeys({absent}))\n")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join((str(tmp_path), str(ROOT)))}
+    done = subprocess.run(
+        [sys.executable, "-m", "advisor", *argv], env=environment, capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stdout) == (4, "")
+    assert f'pip install "gpu-advisor[{missing}]"' in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_the_built_wheel_works_in_an_empty_environment(wheel, tmp_path):
     home = tmp_path / "env"
     venv.create(home, with_pip=False)
     names = {"base": str(home), "platbase": str(home)}
     scripts = Path(sysconfig.get_path("scripts", "venv", names))
     python = scripts / Path(sys.executable).with_stem("python").name
     subprocess.run(
-        [*pip, "--python", str(python), "install", "--quiet", "--no-deps", "--no-index", str(wheel)],
+        [*PIP, "--python", str(python), "install", "--quiet", "--no-deps", "--no-index", str(wheel)],
         check=True,
     )
     # The dependencies are those of this environment, so nothing is downloaded. A folder that

@@ -22,6 +22,7 @@ from advisor.fetch.offers import Stamp
 from advisor.prices import LARGEST_LIVE_BYTES, PriceRecord, parse_prices
 from advisor.quantity import Model
 from advisor.units import MIB
+from advisor.user_data import DATA_VARIABLE
 from advisor.whole_file import whole_file
 from advisor.yaml_io import read_text
 
@@ -197,4 +198,6 @@ def _order(record: PriceRecord) -> tuple[str | int, ...]:
 
 def _not_written(path: Path, error: Exception) -> ExternalError:
     reason = getattr(error, "strerror", None) or error
-    return ExternalError(f"{path}: cannot be written ({reason})")
+    return ExternalError(
+        f"{path}: cannot be written ({reason})", hint=f"{DATA_VARIABLE} names another folder"
+    )

@@ -9,16 +9,15 @@ from pathlib import Path
 
 from advisor.errors import ExternalError, InputError, nearest
 from advisor.hardware import NameIndex
+from advisor.paths import file_stem
 from advisor.prices import PriceRecord
 from advisor.quotes.amounts import DecimalMark
 from advisor.quotes.documents import ImportAnswer, QuoteDocument, ReadFromDocument, StoredQuote, StoredQuotes
 from advisor.quotes.read import QuoteFile, read_quotes
 from advisor.quotes.times import DateOrder
-from advisor.user_data import user_data_folder
+from advisor.user_data import DATA_VARIABLE, user_data_folder
 from advisor.whole_file import write_text_file
 from advisor.yaml_io import read_yaml, validate
-
-_LONGEST_NAME = 80
 
 
 def quotes_folder() -> Path:
@@ -84,7 +83,14 @@ def keep_quotes(
     kept = _kept(path)
     changed = kept is None or kept.digest != quotes.digest
     if changed:
-        _write(path, quotes, replace=force)
+        try:
+            _write(path, quotes, replace=force)
+        except InputError:
+            # Another process may have kept the same ones since.
+            kept = _kept(path)
+            if kept is None or kept.digest != quotes.digest:
+                raise
+            changed = False
     return ImportAnswer(
         file=quotes.name,
         name=name,
@@ -151,9 +157,9 @@ def remove_quotes(name: str, folder: Path | None = None) -> Path:
 
 
 def _name(file_name: str) -> str:
-    """Return the name under which quotes of a file are kept: its own, of letters that every system accepts."""
+    """Return the name under which quotes of a file are kept: its own, as every system accepts it."""
     stem = re.sub(r"\.(csv|tsv|txt|json)\Z", "", file_name, flags=re.IGNORECASE)
-    return re.sub(r"[^\w.-]+", "-", stem).strip(".-")[:_LONGEST_NAME] or "quotes"
+    return file_stem(stem, "quotes")
 
 
 def _read(path: Path) -> StoredQuotes:
@@ -187,7 +193,10 @@ def _write(path: Path, quotes: QuoteFile, *, replace: bool) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise ExternalError(f"{path.parent}: cannot be made ({error.strerror or error})") from None
+        raise ExternalError(
+            f"{path.parent}: cannot be made ({error.strerror or error})",
+            hint=f"{DATA_VARIABLE} names another folder",
+        ) from None
     try:
         write_text_file(path, kept.model_dump_json(indent=1) + "\n", replace=replace)
     except InputError:
