@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, NoReturn, TextIO, TypeVar
 
 from advisor import __version__, diagnostics
-from advisor.errors import AdvisorError, ExitCode, InputError
+from advisor.errors import AdvisorError, ExitCode, InputError, one_line
 from advisor.objective import OBJECTIVES
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ class _Parser(argparse.ArgumentParser):
     """Reports what is wrong with a command line as every other bad input is reported."""
 
     def error(self, message: str) -> NoReturn:
-        raise InputError(message, hint=f"{self.prog} --help")
+        raise InputError(one_line(message), hint=f"{self.prog} --help")
 
 
 class _PrintCompletion(argparse.Action):

@@ -141,10 +141,10 @@ class Http:
                 too large.
         """
         sent = dict(headers or {})
-        if etag:
-            sent["If-None-Match"] = etag
-        if last_modified:
-            sent["If-Modified-Since"] = last_modified
+        for name, stamp in (("If-None-Match", etag), ("If-Modified-Since", last_modified)):
+            # A stamp is what a server said once; one with letters that no header may hold is not sent back.
+            if stamp and stamp.isascii() and stamp.isprintable():
+                sent[name] = stamp
         return self._send("GET", url, params, sent, None, limit_bytes)
 
     def post_json(self, url: str, document: object, *, limit_bytes: int = LIMIT_BYTES) -> Reply:
@@ -212,7 +212,7 @@ class Http:
         url = str(request.url)
         try:
             async with asyncio.timeout(left_s):
-                response = await self._client.send(request, stream=True)
+                response = await self._arrived(request)
                 try:
                     return await self._reply(response, limit_bytes)
                 finally:
@@ -224,14 +224,28 @@ class Http:
             raise _TryAgainError(f"not reached ({said})", reached=False) from None
         except httpx.TimeoutException:
             raise _TryAgainError(f"no answer within {self._timeout_s:g} s") from None
-        except httpx.TooManyRedirects:
-            raise _failed(url, f"more than {_MOST_REDIRECTS} redirects") from None
         except (httpx.UnsupportedProtocol, httpx.InvalidURL):
             raise _failed(url, "redirected to what is not a web address") from None
         except httpx.RemoteProtocolError as error:
             raise _TryAgainError(f"the answer is cut off or broken ({plain(str(error))})") from None
         except httpx.TransportError as error:
             raise _TryAgainError(f"not reached ({plain(str(error)) or type(error).__name__})") from None
+
+    async def _arrived(self, request: httpx.Request) -> httpx.Response:
+        """Return the answer at the end of all redirects.
+
+        What a redirect says beside its address is not read: httpx itself would unpack it whole, whatever its size.
+        """
+        for _ in range(_MOST_REDIRECTS + 1):
+            response = await self._client.send(request, stream=True)
+            following = response.next_request
+            if following is None:
+                return response
+            await response.aclose()
+            if request.url.scheme == "https" and following.url.scheme == "http":
+                raise _failed(str(request.url), "redirected from https to http")
+            request = following
+        raise _failed(str(request.url), f"more than {_MOST_REDIRECTS} redirects")
 
     async def _reply(self, response: httpx.Response, limit_bytes: int) -> Reply:
         status = response.status_code
@@ -278,22 +292,14 @@ def _client(timeout_s: float) -> httpx.AsyncClient:
 
     import httpx
 
-    async def refuse_downgrade(response: httpx.Response) -> None:
-        location = response.headers.get("Location")
-        secure = response.url.scheme == "https"
-        if secure and response.is_redirect and location and response.url.join(location).scheme == "http":
-            raise _failed(str(response.url), "redirected from https to http")
-
     nobody = DefaultCookiePolicy(allowed_domains=[])
     try:
         return httpx.AsyncClient(
             cookies=CookieJar(nobody),
             timeout=httpx.Timeout(timeout_s, connect=min(timeout_s, _LONGEST_CONNECT_S)),
-            follow_redirects=True,
-            max_redirects=_MOST_REDIRECTS,
+            follow_redirects=False,
             trust_env=True,
             headers={"User-Agent": f"gpu-advisor/{__version__}", "Accept-Encoding": "gzip"},
-            event_hooks={"response": [refuse_downgrade]},
         )
     except (ValueError, ImportError, OSError, httpx.InvalidURL) as error:
         raise ExternalError(
@@ -314,7 +320,7 @@ def _request(
 
     try:
         address = httpx.URL(url)
-    except httpx.InvalidURL as error:
+    except (httpx.InvalidURL, UnicodeError) as error:
         raise _failed(url, f"not a web address ({plain(str(error))})") from None
     if address.scheme not in ("http", "https") or not address.host:
         raise _failed(url, "not a web address; it starts with https:// or http://")

@@ -10,6 +10,7 @@ import os
 import random
 import sys
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -31,7 +32,7 @@ from advisor.render.prices import render as render_prices
 from advisor.render.table import Page
 from advisor.service import Advisor
 from advisor.tui.desk import Question
-from advisor.tui.fields import workload_fields
+from advisor.tui.fields import flattened, workload_fields
 from advisor.tui.reading import answered, values_of
 from advisor.tui.session import load_session, save_session
 from advisor.workload import Workload
@@ -263,7 +264,11 @@ def session_case(rng: random.Random, folder: Path) -> str:
     document = mutator.document()
     if isinstance(document, dict) and rng.random() < 0.7:
         fields = list(workload_fields())
-        document["settings"] = {rng.choice(fields): _typed(rng) for _ in range(rng.randint(0, 3))}
+        known = _fields_with_texts()
+        chosen = [rng.choice(fields) if rng.random() < 0.3 else rng.choice(list(known)) for _ in range(rng.randint(0, 3))]
+        document["settings"] = {
+            field: rng.choice(known[field]) if field in known and rng.random() < 0.7 else _typed(rng) for field in chosen
+        }
     path = folder / "session.json"
     path.write_bytes(mutator.bytes_of(document, "json"))
     session = load_session(path)
@@ -297,13 +302,16 @@ def _typed(rng: random.Random) -> str:
 
 def set_case(rng: random.Random, folder: Path) -> str:
     document = rng.choice(seeds.WORKLOADS[:14])
-    fields = [*workload_fields(), *cli_fields()]
+    known = _fields_with_texts()
+    fields = [field for field in (*workload_fields(), *cli_fields()) if field in known or rng.random() < 0.2]
     settings = []
     for _ in range(rng.choice((1, 1, 2, 3))):
         field = rng.choice(fields)
         if rng.random() < 0.1:
             field = rng.choice((field + "." + field, field.partition(".")[0], field + rng.choice(HOSTILE), rng.choice(HOSTILE)))
-        text = _typed(rng)
+        text = _typed(rng) if field not in known or rng.random() < 0.3 else rng.choice(known[field])
+        if text and rng.random() < 0.3 and text[-1].isdigit():
+            text = rng.choice((f"{text}0", f"{text}e3", f"{text}e-3", text[:-1], f"-{text}", f"{text}.5", f"0{text}", f"{text}K"))
         if rng.random() < 0.6:
             settings.append(read_set_option(f"{field}={text}"))
         else:
@@ -311,6 +319,18 @@ def set_case(rng: random.Random, folder: Path) -> str:
     overrides = {each.field: each.value for each in settings}
     options = {each.field: each.option for each in settings}
     return ask(rng, build_workload(document, "job.yaml", None, folder=folder, overrides=overrides, options=options))
+
+
+@lru_cache(maxsize=1)
+def _fields_with_texts() -> Mapping[str, tuple[str, ...]]:
+    """Return texts that a field can hold, by field: those of the documents to start from."""
+    found: dict[str, list[str]] = {}
+    for document in seeds.WORKLOADS:
+        if isinstance(document, dict):
+            own = {key: value for key, value in document.items() if key != "model"}
+            for field, text in flattened(own).items():
+                found.setdefault(field, []).append(text)
+    return {field: tuple(texts) for field, texts in found.items()}
 
 
 def cli_fields() -> list[str]:
@@ -409,7 +429,8 @@ def _option(rng: random.Random) -> list[str]:
         return [rng.choice(_OPTIONS_WITHOUT)]
     if chance < 0.6:
         short = rng.choice(cli._SHORT_FORMS)
-        return [short.option, _typed(rng)]
+        known = _fields_with_texts().get(short.field)
+        return [short.option, rng.choice(known) if known and rng.random() < 0.7 else _typed(rng)]
     option = rng.choice(_OPTIONS_WITH)
     values: Mapping[str, tuple[str, ...]] = {
         "--format": cli.FORMATS, "--output": ("out.json", "out.md", "/dev/null", "no/such/x", "."), "--catalog": (".", "nowhere"),

@@ -57,6 +57,17 @@ def at(document: Any, path: Path) -> Any:
     return document
 
 
+def _under(document: object, key: str) -> list[Any]:
+    """Return what stands under a key, wherever it is in a document."""
+    if isinstance(document, dict):
+        inner = list(document.values())
+        found = [document[key]] if key in document else []
+    else:
+        inner = document if isinstance(document, list) else []
+        found = []
+    return found + [each for value in inner for each in _under(value, key)]
+
+
 class Mutator:
     """Changes documents with the chance of one case.
 
@@ -72,7 +83,7 @@ class Mutator:
     def document(self, document: object | None = None) -> Any:
         """Return a document of the corpus with a few changes."""
         found: Any = copy.deepcopy(self.rng.choice(self.corpus) if document is None else document)
-        for _ in range(self.rng.choice((0, 1, 1, 1, 1, 2, 2, 3, 6))):
+        for _ in range(self.rng.choice((1, 1, 1, 1, 1, 2, 2, 3, 6))):
             found = self.changed(found)
         return found
 
@@ -84,8 +95,10 @@ class Mutator:
         place = self._place(document, places)
         parent, key = at(document, place[:-1]), place[-1]
         chance = self.rng.random()
-        if chance < 0.55:
+        if chance < 0.35:
             parent[key] = self.alike(parent[key])
+        elif chance < 0.58:
+            parent[key] = self._of_the_same_key(key, parent[key])
         elif chance < 0.63:
             parent[key] = self.value()
         elif chance < 0.70:
@@ -106,6 +119,13 @@ class Mutator:
         """Return a place, all levels about as likely: a long list of rows must not hide the head."""
         depth = self.rng.choice(sorted({len(place) for place in places}))
         return self.rng.choice([place for place in places if len(place) == depth])
+
+    def _of_the_same_key(self, key: str | int, value: Any) -> Any:
+        """Return what the field holds in a document of the corpus."""
+        if isinstance(key, int):
+            return self.alike(value)
+        donors = [found for document in self.corpus for found in _under(document, key)]
+        return copy.deepcopy(self.rng.choice(donors)) if donors else self.alike(value)
 
     def _splice(self, document: Any, place: Path) -> None:
         """Put in what stands at the same level of another document."""
@@ -137,13 +157,13 @@ class Mutator:
     def number(self, value: float | int) -> Any:
         """Return another number."""
         chance = self.rng.random()
-        if chance < 0.3:
+        if chance < 0.25:
             return self.rng.choice(NUMBERS)
         if chance < 0.5 and isinstance(value, int):
             return value + self.rng.choice((-1, 1))
         if chance < 0.85:
             try:
-                scaled = value * 10.0 ** self.rng.randint(-9, 9)
+                scaled = value * 10.0 ** self.rng.choice((-9, -6, -3, -2, -1, 1, 1, 2, 3, 6, 9, 12))
                 return round(scaled) if isinstance(value, int) and self.rng.random() < 0.8 else scaled
             except (OverflowError, ValueError):
                 return value
@@ -163,16 +183,9 @@ class Mutator:
             return self.rng.choice((value.upper(), value.title(), value[::-1], value + value, value[: len(value) // 2]))
         if chance < 0.8:
             return "".join(chr(ord(each) + 0xFEE0) if each.isascii() and each.isalnum() else each for each in value)
-        words = [at(self.corpus_document(), place) for place in ()] or self._texts()
+        other = self.rng.choice(self.corpus)
+        words = [found for place in paths(other) if isinstance(found := at(other, place), str)]
         return self.rng.choice(words) if words else value
-
-    def _texts(self) -> list[str]:
-        other = self.corpus_document()
-        return [found for place in paths(other) if isinstance(found := at(other, place), str)]
-
-    def corpus_document(self) -> object:
-        """Return a valid document."""
-        return self.rng.choice(self.corpus)
 
     def name(self, key: str) -> str:
         """Return another key."""
