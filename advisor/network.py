@@ -27,7 +27,7 @@ _PHASES = {phase.name.lower(): phase for phase in (Phase.FORWARD, Phase.BACKWARD
 
 def _named(names: Mapping[str, Any]) -> BeforeValidator:
     def check(value: object) -> object:
-        if value not in names:
+        if not isinstance(value, str) or value not in names:
             raise ValueError(f"one of {', '.join(names)}; got {value!r}")
         return value
 

@@ -142,7 +142,7 @@ class Http:
         """
         sent = dict(headers or {})
         for name, stamp in (("If-None-Match", etag), ("If-Modified-Since", last_modified)):
-            # A stamp is what a server said once; one with letters that no header may hold is not sent back.
+            # A stamp is what a server said once, or a file of the user's: not every text can be sent as a header.
             if stamp and stamp.isascii() and stamp.isprintable():
                 sent[name] = stamp
         return self._send("GET", url, params, sent, None, limit_bytes)

@@ -117,6 +117,8 @@ class Mutator:
 
     def _place(self, document: Any, places: list[Path]) -> Path:
         """Return a place, all levels about as likely: a long list of rows must not hide the head."""
+        if self.rng.random() < 0.75:
+            places = [place for place in places if not isinstance(at(document, place), dict | list)] or places
         depth = self.rng.choice(sorted({len(place) for place in places}))
         return self.rng.choice([place for place in places if len(place) == depth])
 
@@ -206,7 +208,7 @@ class Mutator:
 
     def bytes_of(self, document: object, form: str) -> bytes:
         """Return a document as ``json`` or ``yaml``, sometimes damaged."""
-        return self.damaged(encoded(document, form, escaped=self.rng.random() < 0.5), 0.12)
+        return self.damaged(encoded(document, form, escaped=self.rng.random() < 0.5), 0.08)
 
     def damaged(self, raw: bytes, share: float = 1.0) -> bytes:
         """Return bytes; in a share of all cases with a few of them changed, lost, doubled or cut off."""

@@ -56,7 +56,7 @@ class Answering:
 
 def _reply(rng: random.Random, body: bytes, mutator: Mutator) -> Reply:
     status = 200 if rng.random() < 0.95 else rng.choice((304, 401, 403, 404, 206))
-    etag = rng.choice((None, '"a"', rng.choice(HOSTILE)))
+    etag = rng.choice((None, '"a"', rng.choice(HOSTILE).encode("latin-1", "replace").decode("latin-1")))
     kind = rng.choice(("application/json", "", rng.choice(HOSTILE)))
     return Reply(status, mutator.damaged(body, 0.15), etag, etag, fetch_http.plain(kind))
 

@@ -85,10 +85,10 @@ QUOTES: tuple[Any, ...] = (
     {"quotes": [
         {"vendor": "Wolke AG", "gpu": "H100 SXM", "unit_price": 15.20, "currency": "EUR", "per": "hour", "gpus_per_instance": 8,
          "date": "2026-11-18", "valid_until": "2027-06-30"},
-        {"vendor": "Acme", "gpu": "RTX 4090", "unit_price": "1,650.00", "currency": "USD", "minimum_count": 2,
-         "lead_time": "14 days", "date": "2026-11-18", "note": "new"},
+        {"vendor": "Acme", "gpu": "RTX 4090", "unit_price": 1650.0, "currency": "USD", "quantity": 2,
+         "lead_time_days": 14, "date": "2026-11-18", "note": "new"},
     ]},
-    [{"vendor": "Acme", "gpu": "L40S", "price": 7450, "currency": "EUR", "quantity": "1-3"}],
+    [{"vendor": "Acme", "gpu": "L40S", "unit_price": 7450, "currency": "EUR", "quantity": 3}],
 )  # fmt: skip
 
 PROFILE: Any = {
@@ -176,7 +176,7 @@ def overlays() -> tuple[Any, ...]:
         for key, device in list(document["devices"].items())[:4]:
             own = yaml.safe_load(yaml.safe_dump(device))
             found.append({"defaults": document.get("defaults", {}), "devices": {f"my-{key}": own}})
-            found.append({"devices": {key: {"memory": {"size_gib": 48}, "tdp_w": 300}}})
+            found.append({"devices": {key: {"memory": {"size_gib": 48}, "name": "Mine"}}})
     return tuple(found)
 
 
