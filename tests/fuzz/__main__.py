@@ -7,10 +7,11 @@ import os
 import sys
 import tempfile
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from .borders import BORDERS
-from .campaign import Tally, run_case
+from .campaign import Tally, peak_kib, run_case
 
 
 def main() -> int:
@@ -24,28 +25,38 @@ def main() -> int:
     chosen = args.border or list(BORDERS)
     total = sum(BORDERS[name][1] for name in chosen)
     begun = time.perf_counter()
-    tallies = []
+    tallies = {name: Tally(name) for name in chosen}
     with tempfile.TemporaryDirectory() as home:
         os.environ.update(GPU_ADVISOR_DATA=home, XDG_CONFIG_HOME=home, COLUMNS="80")
-        for name in chosen:
-            case, share = BORDERS[name]
-            tally = Tally(name)
-            numbers = range(max(1, args.cases * share // total)) if args.only is None else (args.only,)
-            for number in numbers:
-                run_case(name, case, args.seed, number, tally)
-            tallies.append(tally)
-            print(line_of(tally), flush=True)
-    failures = [failure for tally in tallies for failure in tally.failures]
-    for failure in failures:
-        print(f"\n{failure.replay}\n  {failure.reason}")
-        if args.only is not None:
-            print(failure.trace)
-    cases, failed = sum(tally.cases for tally in tallies), sum(tally.failed for tally in tallies)
+        for name, number in _cases(chosen, args.cases, args.only):
+            failure = run_case(name, BORDERS[name][0], args.seed, number, tallies[name])
+            if failure is not None:
+                print(f"{failure.replay}\n  {failure.reason}", flush=True)
+                if args.only is not None:
+                    print(failure.trace)
+    for tally in tallies.values():
+        print(line_of(tally))
+    cases, failed = (sum(numbers) for numbers in zip(*((each.cases, each.failed) for each in tallies.values()), strict=True))
     print(
         f"\n{cases} cases of seed {args.seed}, {failed} failed; {time.perf_counter() - begun:.0f} s, "
-        f"{max(tally.peak_kib for tally in tallies) / 1024:.0f} MiB at most"
+        f"{peak_kib() / 1024:.0f} MiB at most"
     )
     return 1 if failed else 0
+
+
+_ROUNDS = 50
+
+
+def _cases(chosen: Sequence[str], cases: int, only: int | None) -> Iterator[tuple[str, int]]:
+    """Yield border and number of each case: some of every border in turn, so that what fails is seen early."""
+    if only is not None:
+        yield from ((name, only) for name in chosen)
+        return
+    total = sum(BORDERS[name][1] for name in chosen)
+    for turn in range(_ROUNDS):
+        for name in chosen:
+            wanted = max(_ROUNDS, cases * BORDERS[name][1] // total)
+            yield from ((name, number) for number in range(wanted * turn // _ROUNDS, wanted * (turn + 1) // _ROUNDS))
 
 
 def line_of(tally: Tally) -> str:

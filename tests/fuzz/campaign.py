@@ -51,7 +51,6 @@ class Tally:
     slowest_s: float = 0.0
     slowest: int = 0
     peak_kib: int = 0
-    failures: list[Failure] = field(default_factory=list)
     failed: int = 0
 
 
@@ -80,8 +79,8 @@ def peak_kib() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def run_case(border: str, case: Case, seed: int, number: int, tally: Tally) -> None:
-    """Run one case and count it."""
+def run_case(border: str, case: Case, seed: int, number: int, tally: Tally) -> Failure | None:
+    """Run one case and count it; return how it failed, where it did."""
     rng = random.Random(f"{border}/{seed}/{number}")
     begun, peak = time.perf_counter(), peak_kib()
     reason = trace = ""
@@ -104,10 +103,10 @@ def run_case(border: str, case: Case, seed: int, number: int, tally: Tally) -> N
         tally.slowest_s, tally.slowest = took_s, number
     if not reason and tally.peak_kib > LARGEST_KIB >= peak:
         reason = f"{tally.peak_kib >> 10} MiB of memory"
-    if reason:
-        tally.failed += 1
-        if len(tally.failures) < 200:
-            tally.failures.append(Failure(border, seed, number, reason, trace))
+    if not reason:
+        return None
+    tally.failed += 1
+    return Failure(border, seed, number, reason, trace)
 
 
 def _fast_folder() -> str | None:

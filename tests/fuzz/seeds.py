@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import json
+import random
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -80,6 +82,17 @@ WORKLOADS: tuple[Any, ...] = (
     {"model": {"huggingface": "config.json"}},
     "gpt2",
 )  # fmt: skip
+
+def rich_workload(rng: random.Random) -> Any:
+    """Return a workload that says much: most changes of a short one hit what it cannot do without."""
+    document = copy.deepcopy(rng.choice([each for each in WORKLOADS[:14] if isinstance(each, dict)]))
+    serves = document.get("task") == "inference"
+    for field, value in _FULL.items():
+        skipped = field in ("model", "task", "method", "sharding") or (serves and field in ("data", "batch", "lora"))
+        if field not in document and not skipped and rng.random() < 0.4:
+            document[field] = copy.deepcopy(value)
+    return document
+
 
 QUOTES: tuple[Any, ...] = (
     {"quotes": [
