@@ -91,7 +91,7 @@ def read_profile(path: Path) -> Profile:
             accepted=f"a file written by gpu-advisor calibrate, with schema {SCHEMA}{VERSION}",
         )  # fmt: skip
     number = named.removeprefix(SCHEMA)
-    if not number.isdigit() or int(number) > VERSION:
+    if number != str(VERSION):
         raise InputError(
             "the calibration is of a newer version than this program reads", source=source, field="schema", value=named,
             accepted=f"{SCHEMA}{VERSION}", hint="update gpu-advisor, or calibrate again with this version",

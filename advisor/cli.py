@@ -1039,7 +1039,7 @@ def _page(args: argparse.Namespace) -> Page:
     columns = os.environ.get("COLUMNS", "")
     if args.width is not None:
         width = args.width
-    elif columns.isdigit() and int(columns) > 0:
+    elif columns.isascii() and columns.isdigit() and 0 < len(columns.lstrip("0")) < 10:
         width = int(columns)
     else:
         width = shutil.get_terminal_size((80, 24)).columns if terminal else 80

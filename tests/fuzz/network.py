@@ -9,6 +9,7 @@ import random
 import zipfile
 import zlib
 from collections.abc import Callable, Mapping
+from http.cookiejar import CookieJar, DefaultCookiePolicy
 from pathlib import Path
 from typing import Any
 
@@ -231,7 +232,10 @@ def http_case(rng: random.Random, folder: Path) -> str:
 
     def faked(timeout_s: float) -> httpx.AsyncClient:
         # Without the certificates of the machine, which take most of the time that a client costs.
-        return httpx.AsyncClient(transport=httpx.MockTransport(respond), timeout=timeout_s, follow_redirects=False)
+        nobody = CookieJar(DefaultCookiePolicy(allowed_domains=[]))
+        return httpx.AsyncClient(
+            transport=httpx.MockTransport(respond), timeout=timeout_s, follow_redirects=False, cookies=nobody
+        )
 
     fetch_http._client = faked
     try:
