@@ -12,7 +12,7 @@ from pathlib import Path
 
 from advisor.errors import InputError, nearest
 from advisor.hardware import Device, NameIndex
-from advisor.yaml_io import data_root, parse, read_text, validate
+from advisor.yaml_io import data_root, locate, parse, read_text, validate
 
 _ONLY_WHERE_GIVEN = frozenset({"launch_price", "tensor"})
 """Groups that not every device has: their defaults complete an entry's own group and never create one."""
@@ -170,8 +170,34 @@ def _read_user_file(path: Path, known: Mapping[str, Device]) -> list[Device]:
         base = _as_raw(earlier) if earlier is not None else {"sources": {"*": source}}
         raw = merge(base, raw)
         raw |= {"origin": source, "overrides": earlier is not None}
-        found.append(validate(Device, raw, source, text, at=("devices", device_id)))
+        device = validate(Device, raw, source, text, at=("devices", device_id))
+        _check_architecture(device, source, text)
+        found.append(device)
     return found
+
+
+def _check_architecture(device: Device, source: str, text: str) -> None:
+    """Refuse a generation of which the cost model knows nothing.
+
+    Other vendors, and processors, have constants of their own for generations that are not named.
+
+    Raises:
+        InputError: no shipped GPU of NVIDIA has this architecture.
+    """
+    if device.kind != "gpu" or device.vendor != "nvidia":
+        return
+    known = {each.architecture for each in shipped_devices() if (each.kind, each.vendor) == ("gpu", "nvidia")}
+    if device.architecture not in known:
+        raise InputError(
+            "nothing is known of this generation",
+            source=source,
+            line=locate(text, ("devices", device.id, "architecture")),
+            field=f"devices.{device.id}.architecture",
+            value=device.architecture,
+            accepted=", ".join(sorted(known)),
+            candidates=nearest(device.architecture, known),
+            hint="of a newer generation, name the one it is most like",
+        )
 
 
 def _as_raw(device: Device) -> dict[str, object]:

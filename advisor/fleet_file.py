@@ -20,7 +20,7 @@ MONTHS_PER_YEAR = 12
 
 Way = Literal["buy", "rent"]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
-Rate = Annotated[float, Field(gt=0, le=1e9)]
+Rate = Annotated[float, Field(ge=1e-6, le=1e9)]
 
 RATES = ("runs_per_week", "runs_per_month", "runs_per_year", "runs", "requests_per_s")
 _SUFFIXES = (".yaml", ".yml", ".json")
@@ -39,9 +39,9 @@ class FleetEntry(Model):
     """In the whole horizon."""
     requests_per_s: Rate | None = None
     """Of a served model: what the fleet must keep up with in each of ``hours_per_week``."""
-    hours_per_week: Annotated[float, Field(gt=0, le=168)] | None = None
+    hours_per_week: Annotated[float, Field(ge=1e-3, le=168)] | None = None
     """In which a model is served; all 168 when left out."""
-    deadline_h: Annotated[float, Field(gt=0)] | None = None
+    deadline_h: Annotated[float, Field(ge=1e-6, le=1e9)] | None = None
     """Of each run, from its start."""
     acquire: Annotated[tuple[Way, ...], Field(min_length=1)] | None = None
     """Replaces what workload and fleet allow."""
@@ -71,7 +71,7 @@ class FleetFile(Model):
     every run whose own is not given."""
     economics: Economics = Economics()
     """The machines around bought cards count (``host_usd_per_gpu: auto``) unless the document says otherwise."""
-    utilisation: Annotated[float, Field(gt=0, le=1)] | None = None
+    utilisation: Annotated[float, Field(ge=1e-3, le=1)] | None = None
     """Largest share of a week that bought GPUs may be planned busy."""
     cautious: bool = False
     """Plan with the upper end of times instead of the value."""

@@ -167,7 +167,7 @@ class Identifiers(Model):
 class LaunchPrice(Model):
     """Price at launch in US dollars with its month and source."""
 
-    usd: float = Field(gt=0, le=1e7)
+    usd: float = Field(ge=1e-6, le=1e7)
     date: PriceDate
     source: str
     unverified: Unverified | None = None

@@ -62,7 +62,7 @@ class PriceRecord(Model):
     """What the provider calls the machine, such as p5.48xlarge."""
     gpus_per_instance: int = Field(default=1, ge=1, le=4096)
     """GPUs that are sold or rented together; an instance is billed whole."""
-    price_usd: float = Field(gt=0, le=1e7)
+    price_usd: float = Field(ge=1e-6, le=1e7)
     date: PriceDate
     source: str
     note: str | None = None

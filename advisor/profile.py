@@ -88,11 +88,11 @@ class MeasuredDevice(Model):
     gpu: Annotated[str, Field(max_length=80)] | None = None
     """Id of its catalog entry, null where the catalog has none."""
     vendor: Vendor | None = None
-    compute_capability: Annotated[str, Field(pattern=r"^\d+\.\d+$")] | None = None
+    compute_capability: Annotated[str, Field(pattern=r"^[0-9]{1,3}\.[0-9]{1,3}$")] | None = None
     pci_device_id: Annotated[str, Field(max_length=20)] | None = None
-    memory_mib: Annotated[float, Field(ge=1, le=1e9)]
+    memory_mib: Annotated[float, Field(ge=16, le=1e8)]
     """Total that the driver reports; of a processor, the memory of the machine."""
-    units: Annotated[int, Field(ge=1, le=10**6)] | None = None
+    units: Annotated[int, Field(ge=1, le=10**4)] | None = None
     """Multiprocessors of a GPU, physical cores of a processor that this process may use."""
     cache_mib: Annotated[float, Field(ge=0, le=1e6)] | None = None
     """Last-level cache."""
@@ -100,7 +100,7 @@ class MeasuredDevice(Model):
     """Highest clock that the driver allows."""
     power_limit_w: Annotated[float, Field(ge=0.1, le=1e5)] | None = None
     default_power_limit_w: Annotated[float, Field(ge=0.1, le=1e5)] | None = None
-    pcie_generation: Annotated[int, Field(ge=1, le=100)] | None = None
+    pcie_generation: Annotated[int, Field(ge=1, le=6)] | None = None
     """Of the link as it is under load, not what card and slot could do."""
     pcie_lanes: Annotated[int, Field(ge=1, le=32)] | None = None
     mig: bool = False

@@ -16,9 +16,13 @@ from .campaign import Tally, peak_kib, run_case
 
 def main() -> int:
     """Run a campaign, print what came out, and return 1 where a case failed."""
-    parser = argparse.ArgumentParser(prog="python -m tests.fuzz", description="Throw mutated documents at every border.")
+    parser = argparse.ArgumentParser(
+        prog="python -m tests.fuzz", description="Throw mutated documents at every border."
+    )
     parser.add_argument("--cases", type=int, default=20_000, help="of all borders together (20000)")
-    parser.add_argument("--border", choices=tuple(BORDERS), action="append", help="this border alone; may be given again")
+    parser.add_argument(
+        "--border", choices=tuple(BORDERS), action="append", help="this border alone; may be given again"
+    )
     parser.add_argument("--seed", type=int, default=0, help="another seed, other cases (0)")
     parser.add_argument("--only", type=int, help="the case of this number alone, with its traceback")
     args = parser.parse_args()
@@ -36,7 +40,10 @@ def main() -> int:
                     print(failure.trace)
     for tally in tallies.values():
         print(line_of(tally))
-    cases, failed = (sum(numbers) for numbers in zip(*((each.cases, each.failed) for each in tallies.values()), strict=True))
+    cases, failed = (
+        sum(numbers)
+        for numbers in zip(*((each.cases, each.failed) for each in tallies.values()), strict=True)
+    )
     print(
         f"\n{cases} cases of seed {args.seed}, {failed} failed; {time.perf_counter() - begun:.0f} s, "
         f"{peak_kib() / 1024:.0f} MiB at most"
@@ -56,7 +63,9 @@ def _cases(chosen: Sequence[str], cases: int, only: int | None) -> Iterator[tupl
     for turn in range(_ROUNDS):
         for name in chosen:
             wanted = max(_ROUNDS, cases * BORDERS[name][1] // total)
-            yield from ((name, number) for number in range(wanted * turn // _ROUNDS, wanted * (turn + 1) // _ROUNDS))
+            yield from (
+                (name, number) for number in range(wanted * turn // _ROUNDS, wanted * (turn + 1) // _ROUNDS)
+            )
 
 
 def line_of(tally: Tally) -> str:

@@ -13,10 +13,11 @@ from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
+from unittest.mock import patch
 
 from advisor import cli, diagnostics, service
 from advisor.calibration import FOLDER as CALIBRATIONS
-from advisor.calibration import read_profile, stored_profiles
+from advisor.calibration import load_suite, read_profile, stored_profiles
 from advisor.catalog import load_devices, name_index
 from advisor.errors import AdvisorError
 from advisor.fetch.store import Store
@@ -41,7 +42,7 @@ from advisor.tui.reading import answered, values_of
 from advisor.tui.session import load_session, save_session
 from advisor.workload import Workload
 from advisor.workload_file import build_workload, read_request, read_set_option, read_setting, read_workload
-from advisor.yaml_io import decode, parse
+from advisor.yaml_io import data_root, decode, parse
 
 from . import seeds
 from .campaign import Case
@@ -63,13 +64,17 @@ def refusable(run: Callable[[random.Random, Path], str]) -> Case:
     return case
 
 
-def ask(rng: random.Random, workload: Workload, advisor: Advisor | None = None, gpu: str | None = None) -> str:
+def ask(
+    rng: random.Random, workload: Workload, advisor: Advisor | None = None, gpu: str | None = None
+) -> str:
     """Ask about a workload in one of the ways, and render the answer."""
     advisor = advisor or SERVICES.few()
     gpus = gpu_ids(advisor.devices)[:7]
     chance = rng.random()
     if chance < 0.06 and gpu is None:
-        found: Any = advisor.recommend(workload, objective=rng.choice(OBJECTIVES), limit=rng.choice((1, 5, None)))
+        found: Any = advisor.recommend(
+            workload, objective=rng.choice(OBJECTIVES), limit=rng.choice((1, 5, None))
+        )
         answer = "answered" if found.recommendations else "nothing fits"
     elif chance < 0.1 and gpu is None:
         found = advisor.compare(workload, gpus=rng.sample(gpus, 2), count=rng.choice((None, 1, 2)))
@@ -92,14 +97,23 @@ def workload_case(rng: random.Random, folder: Path) -> str:
     raw = mutator.bytes_of(mutator.document(document), form)
     source = f"job.{form}"
     text = decode(raw, source)
-    return ask(rng, build_workload(parse(text, source), source, text, folder=folder, file=str(folder / source)))
+    return ask(
+        rng, build_workload(parse(text, source), source, text, folder=folder, file=str(folder / source))
+    )
 
 
 def config_case(rng: random.Random, folder: Path) -> str:
     mutator = Mutator(rng, seeds.configs())
     path = folder / "config.json"
     path.write_bytes(mutator.bytes_of(mutator.document(), "json"))
-    more: dict[str, object] = rng.choice(({}, {"task": "inference"}, {"method": "lora", "data.tokens": 10**6}, {"precision": "int4", "task": "inference"}))
+    more: dict[str, object] = rng.choice(
+        (
+            {},
+            {"task": "inference"},
+            {"method": "lora", "data.tokens": 10**6},
+            {"precision": "int4", "task": "inference"},
+        )
+    )
     return ask(rng, read_workload(str(path), overrides=more))
 
 
@@ -107,7 +121,9 @@ def table_case(rng: random.Random, folder: Path) -> str:
     mutator = Mutator(rng, seeds.tables())
     path = folder / "x.table.json"
     path.write_bytes(mutator.bytes_of(mutator.document(), "json"))
-    more: dict[str, object] = rng.choice(({}, {"task": "inference"}, {"data.samples": 10**6, "data.epochs": 2}, {"precision": "fp16"}))
+    more: dict[str, object] = rng.choice(
+        ({}, {"task": "inference"}, {"data.samples": 10**6, "data.epochs": 2}, {"precision": "fp16"})
+    )
     workload = read_workload(str(path), overrides=more)
     if rng.random() < 0.1:
         check_json(render_operators(SERVICES.few().describe(workload)), "table")
@@ -176,14 +192,16 @@ def quotes_case(rng: random.Random, folder: Path) -> str:
         "currency": rng.choice((None, "USD", "EUR", "EUR", "USD", "XXX", "\u0131")),
     }  # fmt: skip
     home = folder / "home" / "quotes"
-    read.Products = _products  # type: ignore[misc, assignment]
-    imported = import_quotes(path, name_index(advisor._catalog), today=TODAY, folder=home, **how)
+    with patch.object(read, "Products", _products):
+        imported = import_quotes(path, name_index(advisor._catalog), today=TODAY, folder=home, **how)
     check_json(imported.model_dump_json(by_alias=True))
     check_text(render_prices(imported, Page(rng.choice((40, 80, 200)))), "table of an import")
     records, messages = imported_quotes(folder / "home")
     if len(records) != len(imported.quotes):
         raise UnsafeError(f"{len(imported.quotes)} quotes were imported, {len(records)} are kept: {messages}")
-    book = load_prices(advisor.devices, user_folder=folder / "home", quotes=records, today=TODAY, messages=messages)
+    book = load_prices(
+        advisor.devices, user_folder=folder / "home", quotes=records, today=TODAY, messages=messages
+    )
     if rng.random() < 0.3:
         _check_prices(rng, advisor, book)
     return "answered"
@@ -237,7 +255,9 @@ def _check_prices(rng: random.Random, advisor: Advisor, book: Any) -> None:
     from advisor.price_answers import gpu_prices, prices_answer
 
     priced = [device for device in advisor.devices if device.id in _PRICED and book.records(device.id)]
-    answer = prices_answer([gpu_prices(each, book, everything=rng.random() < 0.5) for each in priced], book, book.messages)
+    answer = prices_answer(
+        [gpu_prices(each, book, everything=rng.random() < 0.5) for each in priced], book, book.messages
+    )
     check_json(answer.model_dump_json(by_alias=True))
     if rng.random() < 0.2:
         check_text(render_prices(answer, Page(80)), "table of prices")
@@ -266,20 +286,24 @@ def profile_case(rng: random.Random, folder: Path) -> str:
         read_profile(path)
     if not answer.calibrations:
         return "refused"
-    check_text(render_calibration(advisor.calibrations("mine"), Page(rng.choice((40, 80, 200)))), "a calibration")
+    check_text(
+        render_calibration(advisor.calibrations("mine"), Page(rng.choice((40, 80, 200)))), "a calibration"
+    )
     gpu = found[0].profile.device.gpu
     gpu = gpu if gpu in gpu_ids(advisor.devices) else rng.choice(gpu_ids(advisor.devices))
     return ask(rng, build_workload(rng.choice(seeds.WORKLOADS[1:7]), "job", None), advisor, gpu)
 
 
+@lru_cache(maxsize=1)
 def _profiles() -> tuple[Any, ...]:
-    gpu = "rtx-4090"
-    found = [seeds.PROFILE]
-    for test in ("linear-wide", "linear-square", "vocabulary", "embedding", "attention-fused"):
-        profile = seeds.profile_with(test)
-        found.append(profile | {"device": profile["device"] | {"gpu": gpu}})
-        found.append(profile | {"device": {key: each for key, each in profile["device"].items() if key != "gpu"}})
-    return tuple(found)
+    tests = list(load_suite(data_root()).tests)
+    few = [*tests[:3], "copy"]
+    unlisted = {"gpu": None, "vendor": "nvidia", "name": "NVIDIA RTX 9090"}
+    return (
+        seeds.PROFILE, seeds.profile_with(tests), seeds.profile_with(few), seeds.profile_with(few, **unlisted),
+        seeds.profile_with(tests[3:8], gpu="h100-sxm5-80gb"),
+        seeds.profile_with(few, **unlisted | {"vendor": "amd", "compute_capability": None}),
+    )  # fmt: skip
 
 
 def session_case(rng: random.Random, folder: Path) -> str:
@@ -288,9 +312,13 @@ def session_case(rng: random.Random, folder: Path) -> str:
     if isinstance(document, dict) and rng.random() < 0.7:
         fields = list(workload_fields())
         known = _fields_with_texts()
-        chosen = [rng.choice(fields) if rng.random() < 0.3 else rng.choice(list(known)) for _ in range(rng.randint(0, 3))]
+        chosen = [
+            rng.choice(fields) if rng.random() < 0.3 else rng.choice(list(known))
+            for _ in range(rng.randint(0, 3))
+        ]
         document["settings"] = {
-            field: rng.choice(known[field]) if field in known and rng.random() < 0.7 else _typed(rng) for field in chosen
+            field: rng.choice(known[field]) if field in known and rng.random() < 0.7 else _typed(rng)
+            for field in chosen
         }
     path = folder / "session.json"
     path.write_bytes(mutator.bytes_of(document, "json"))
@@ -320,7 +348,9 @@ def _typed(rng: random.Random) -> str:
             "auto", "none", "full", "lora", "inference", "bf16", "int4", "fsdp", "nvidia", "nvidia,amd", "rent", "12h", "3d", "90min",
             "50M", "2B", "1e6", "$3000", "{data: 2, tensor: 2}", "[1, 2]", "true", "null", "all-linear", "2.9", "DE", "1 000", "1,000",
         ))  # fmt: skip
-    return f"{rng.choice(NUMBERS)}{rng.choice(('h', 'd', 'w', 'min', 's', 'M', 'k', 'B', 'T', ' billion', '%', 'GiB', ''))}"[:500]
+    return f"{rng.choice(NUMBERS)}{rng.choice(('h', 'd', 'w', 'min', 's', 'M', 'k', 'B', 'T', ' billion', '%', 'GiB', ''))}"[
+        :500
+    ]
 
 
 def set_case(rng: random.Random, folder: Path) -> str:
@@ -331,17 +361,37 @@ def set_case(rng: random.Random, folder: Path) -> str:
     for _ in range(rng.choice((1, 1, 2, 3))):
         field = rng.choice(fields)
         if rng.random() < 0.1:
-            field = rng.choice((field + "." + field, field.partition(".")[0], field + rng.choice(HOSTILE), rng.choice(HOSTILE)))
+            field = rng.choice(
+                (
+                    field + "." + field,
+                    field.partition(".")[0],
+                    field + rng.choice(HOSTILE),
+                    rng.choice(HOSTILE),
+                )
+            )
         text = _typed(rng) if field not in known or rng.random() < 0.3 else rng.choice(known[field])
         if text and rng.random() < 0.3 and text[-1].isdigit():
-            text = rng.choice((f"{text}0", f"{text}e3", f"{text}e-3", text[:-1], f"-{text}", f"{text}.5", f"0{text}", f"{text}K"))
+            text = rng.choice(
+                (
+                    f"{text}0",
+                    f"{text}e3",
+                    f"{text}e-3",
+                    text[:-1],
+                    f"-{text}",
+                    f"{text}.5",
+                    f"0{text}",
+                    f"{text}K",
+                )
+            )
         if rng.random() < 0.6:
             settings.append(read_set_option(f"{field}={text}"))
         else:
             settings.append(read_setting("--option", field, text))
     overrides = {each.field: each.value for each in settings}
     options = {each.field: each.option for each in settings}
-    return ask(rng, build_workload(document, "job.yaml", None, folder=folder, overrides=overrides, options=options))
+    return ask(
+        rng, build_workload(document, "job.yaml", None, folder=folder, overrides=overrides, options=options)
+    )
 
 
 @lru_cache(maxsize=1)
@@ -377,7 +427,19 @@ def jsonl_case(rng: random.Random, folder: Path) -> str:
 
 
 def _words() -> dict[str, tuple[str, ...]]:
-    models = ("gpt2", "resnet50", "llama-3.1-8b", "no-such", "-", "job.yaml", "missing.yaml", "config.json", ".", "/", "")
+    models = (
+        "gpt2",
+        "resnet50",
+        "llama-3.1-8b",
+        "no-such",
+        "-",
+        "job.yaml",
+        "missing.yaml",
+        "config.json",
+        ".",
+        "/",
+        "",
+    )
     gpus = ("rtx-4090", "l4", "gtx-1050-2gb", "rtx-4090,l4", "nope", "a100", ",", "")
     return {
         "recommend": models, "estimate": models, "compare": models, "describe": models, "gpus": (*gpus, "show"),
@@ -400,9 +462,22 @@ def command_case(rng: random.Random, folder: Path) -> str:
     _files_for_commands(rng, folder)
     argv = _command_line(rng)
     measures = "calibrate" in argv and not {"show", "import", "export", "remove", "--help"} & set(argv)
-    if measures or "fetch" in argv or "refresh" in argv or "serve" in argv or ("accuracy" in argv and "--help" not in argv):
+    if (
+        measures
+        or "fetch" in argv
+        or "refresh" in argv
+        or "serve" in argv
+        or ("accuracy" in argv and "--help" not in argv)
+    ):
         argv = ["schema", *argv]
-    stdin = rng.choice((b"", encoded(rng.choice(seeds.WORKLOADS), "json"), b"\xff\xfe", b'{"workload": "gpt2", "gpu": "l4"}\n{\n'))
+    stdin = rng.choice(
+        (
+            b"",
+            encoded(rng.choice(seeds.WORKLOADS), "json"),
+            b"\xff\xfe",
+            b'{"workload": "gpt2", "gpu": "l4"}\n{\n',
+        )
+    )
     code, out, err, crash = run_command(argv, stdin, folder)
     if crash is not None:
         raise crash
@@ -417,7 +492,9 @@ def command_case(rng: random.Random, folder: Path) -> str:
         raise UnsafeError(err[-2000:])
     if code in (2, 3, 4) and not err and "--jsonl" not in argv:
         raise UnsafeError(f"exit code {code} without a word")
-    return {0: "answered", 1: "nothing fits", 2: "refused", 3: "outside", 4: "extra", 130: "interrupted"}[code]
+    return {0: "answered", 1: "nothing fits", 2: "refused", 3: "outside", 4: "extra", 130: "interrupted"}[
+        code
+    ]
 
 
 def _files_for_commands(rng: random.Random, folder: Path) -> None:
@@ -514,7 +591,10 @@ def kept_case(rng: random.Random, folder: Path) -> str:
         raw = _table_bytes(mutator, rng)
     elif which == "state":
         part = {"stamp": {"etag": "x"}, "checked": "2026-11-20", "taken": "2026-11-20"}
-        mutator = Mutator(rng, ({"url": "https://x", "digest": "d", "asked": "2026-11-20T00:00:00Z", "parts": {"vast": part}},))
+        mutator = Mutator(
+            rng,
+            ({"url": "https://x", "digest": "d", "asked": "2026-11-20T00:00:00Z", "parts": {"vast": part}},),
+        )
         name, raw = "state/vastai.json", mutator.bytes_of(mutator.document(), "json")
     else:
         record = {"gpu_id": "rtx-4090", "kind": "quote", "provider": "Acme", "price_usd": 1650.0, "date": "2026-11-20", "source": "q",
@@ -552,7 +632,13 @@ def parser_case(rng: random.Random, folder: Path) -> str:
     if rng.random() < 0.3:
         raw = mutator.damaged(raw)
     document = parse(decode(raw, f"x.{form}"), f"x.{form}")
-    check_text(json.dumps(document, ensure_ascii=False).encode("utf-8", "surrogatepass").decode("utf-8", "replace").replace("\\", ""), "document")
+    check_text(
+        json.dumps(document, ensure_ascii=False)
+        .encode("utf-8", "surrogatepass")
+        .decode("utf-8", "replace")
+        .replace("\\", ""),
+        "document",
+    )
     return "answered"
 
 

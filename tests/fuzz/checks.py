@@ -26,7 +26,24 @@ from advisor.render.table import render as render_table
 _STEERING = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
 _INJECTED_LINE = re.compile(r"^break", re.MULTILINE)
 _BACKSLASHES = re.compile(r"(\\*)(<(?:script|img)|\]\(javascript)")
-_VOID = frozenset({"meta", "link", "br", "hr", "img", "input", "path", "rect", "circle", "line", "polyline", "polygon", "use", "stop"})
+_VOID = frozenset(
+    {
+        "meta",
+        "link",
+        "br",
+        "hr",
+        "img",
+        "input",
+        "path",
+        "rect",
+        "circle",
+        "line",
+        "polyline",
+        "polygon",
+        "use",
+        "stop",
+    }
+)
 
 
 class UnsafeError(AssertionError):

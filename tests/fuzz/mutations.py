@@ -30,7 +30,19 @@ NUMBERS: tuple[object, ...] = (
     1.5, 2.0, 3.7, 99.9, 1e-3, 1e-9, 1e-15, 1e-30, 1e-100, 1e-300, 5e-324, 1e6, 1e9, 1e12, 1e15, 1e18, 1e24, 1e30, 1e100, 1e300,
     1.7976931348623157e308, -1.5, -1e300, float("inf"), float("-inf"), float("nan"),
 )  # fmt: skip
-OTHERS: tuple[object, ...] = (None, True, False, [], {}, [None], [[]], {"": None}, "", [1, 2, 3], {"a": {"b": {"c": 1}}})
+OTHERS: tuple[object, ...] = (
+    None,
+    True,
+    False,
+    [],
+    {},
+    [None],
+    [[]],
+    {"": None},
+    "",
+    [1, 2, 3],
+    {"a": {"b": {"c": 1}}},
+)
 
 Path = tuple[str | int, ...]
 
@@ -110,7 +122,9 @@ class Mutator:
         elif chance < 0.93:
             self._splice(document, place)
         elif chance < 0.96:
-            parent[key] = self.rng.choice(([parent[key]], {"value": parent[key]}, {str(key): parent[key]}, str(parent[key])))
+            parent[key] = self.rng.choice(
+                ([parent[key]], {"value": parent[key]}, {str(key): parent[key]}, str(parent[key]))
+            )
         elif isinstance(parent, dict):
             parent[self.name(str(key))] = self.value()
         return document
@@ -171,7 +185,9 @@ class Mutator:
                 return value
         if chance < 0.9:
             return self.rng.randint(0, 10 ** self.rng.randint(1, 19))
-        return self.rng.choice((-value, str(value), float(value) if abs(value) < 1e300 else value, f"{value}e3"))
+        return self.rng.choice(
+            (-value, str(value), float(value) if abs(value) < 1e300 else value, f"{value}e3")
+        )
 
     def text(self, value: str) -> Any:
         """Return another text."""
@@ -182,20 +198,39 @@ class Mutator:
             cut = self.rng.randrange(len(value) + 1)
             return value[:cut] + self.rng.choice(HOSTILE) + value[cut:]
         if chance < 0.7:
-            return self.rng.choice((value.upper(), value.title(), value[::-1], value + value, value[: len(value) // 2]))
+            return self.rng.choice(
+                (value.upper(), value.title(), value[::-1], value + value, value[: len(value) // 2])
+            )
         if chance < 0.8:
-            return "".join(chr(ord(each) + 0xFEE0) if each.isascii() and each.isalnum() else each for each in value)
+            return "".join(
+                chr(ord(each) + 0xFEE0) if each.isascii() and each.isalnum() else each for each in value
+            )
         other = self.rng.choice(self.corpus)
         words = [found for place in paths(other) if isinstance(found := at(other, place), str)]
         return self.rng.choice(words) if words else value
 
     def name(self, key: str) -> str:
         """Return another key."""
-        return str(self.rng.choice((self.rng.choice(HOSTILE), key + self.rng.choice(HOSTILE), key.upper(), key + "s", "__class__", "schema")))
+        return str(
+            self.rng.choice(
+                (
+                    self.rng.choice(HOSTILE),
+                    key + self.rng.choice(HOSTILE),
+                    key.upper(),
+                    key + "s",
+                    "__class__",
+                    "schema",
+                )
+            )
+        )
 
     def value(self) -> Any:
         """Return anything."""
-        return copy.deepcopy(self.rng.choice((self.rng.choice(NUMBERS), self.rng.choice(HOSTILE), self.rng.choice(OTHERS), self.nested())))
+        return copy.deepcopy(
+            self.rng.choice(
+                (self.rng.choice(NUMBERS), self.rng.choice(HOSTILE), self.rng.choice(OTHERS), self.nested())
+            )
+        )
 
     def nested(self) -> Any:
         """Return something deep or wide."""

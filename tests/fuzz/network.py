@@ -62,7 +62,19 @@ def _reply(rng: random.Random, body: bytes, mutator: Mutator) -> Reply:
     return Reply(status, mutator.damaged(body, 0.15), etag, etag, fetch_http.plain(kind))
 
 
-_GPUHUNT = ("instance_name", "location", "price", "cpu", "memory", "gpu_count", "gpu_name", "gpu_memory", "spot", "gpu_vendor", "flags")
+_GPUHUNT = (
+    "instance_name",
+    "location",
+    "price",
+    "cpu",
+    "memory",
+    "gpu_count",
+    "gpu_name",
+    "gpu_memory",
+    "spot",
+    "gpu_vendor",
+    "flags",
+)
 _SKYPILOT = ("InstanceType", "AcceleratorName", "AcceleratorCount", "Price", "SpotPrice", "Region", "GpuInfo")
 
 
@@ -82,10 +94,27 @@ def _document(source: str, url: str) -> Any:
             "meterName": "ND96asr v4", "productName": "Virtual Machines ND Series", "unitOfMeasure": "1 Hour", "type": "Consumption",
             "armSkuName": "Standard_ND96asr_v4",
         }  # fmt: skip
-        return {"Items": [item, item | {"armSkuName": "Standard_NC6s_v3", "retailPrice": 3.06}], "NextPageLink": None, "Count": 2}
+        return {
+            "Items": [item, item | {"armSkuName": "Standard_NC6s_v3", "retailPrice": 3.06}],
+            "NextPageLink": None,
+            "Count": 2,
+        }
     if source == "vastai":
-        offer = {"gpu_name": "RTX 4090", "gpu_ram": 24564, "num_gpus": 1, "dph_base": 0.4, "min_bid": 0.2, "rentable": True}
-        return {"offers": [offer, offer | {"gpu_name": "A100 SXM4", "gpu_ram": 81251, "dph_base": 1.5}, offer | {"num_gpus": 4}]}
+        offer = {
+            "gpu_name": "RTX 4090",
+            "gpu_ram": 24564,
+            "num_gpus": 1,
+            "dph_base": 0.4,
+            "min_bid": 0.2,
+            "rentable": True,
+        }
+        return {
+            "offers": [
+                offer,
+                offer | {"gpu_name": "A100 SXM4", "gpu_ram": 81251, "dph_base": 1.5},
+                offer | {"num_gpus": 4},
+            ]
+        }
     gpu = {"id": "NVIDIA GeForce RTX 4090", "displayName": "RTX 4090", "memoryInGb": 24, "securePrice": 0.69, "communityPrice": 0.34,
            "lowestPrice": {"minimumBidPrice": 0.2}}  # fmt: skip
     return {"data": {"gpuTypes": [gpu, gpu | {"id": "NVIDIA L4", "displayName": "L4", "lowestPrice": None}]}}
@@ -106,7 +135,11 @@ def _csv_bytes(rows: Any) -> bytes:
 
 def _zipped(rng: random.Random, member: str, data: bytes) -> bytes:
     stream = io.BytesIO()
-    name = member if rng.random() < 0.93 else rng.choice(("../../x.csv", "/etc/x.csv", " ", member.upper(), "x" * 200))
+    name = (
+        member
+        if rng.random() < 0.93
+        else rng.choice(("../../x.csv", "/etc/x.csv", " ", member.upper(), "x" * 200))
+    )
     packing = rng.choice((zipfile.ZIP_DEFLATED, zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED, zipfile.ZIP_BZIP2))
     with zipfile.ZipFile(stream, "w", packing) as archive:
         archive.writestr(name, data)
@@ -118,13 +151,23 @@ def price_case(rng: random.Random, folder: Path) -> str:
     own_folder(folder)
     name = rng.choice(("gpuhunt", "azure", "vastai", "runpod", "skypilot"))
     (source,) = open_sources([name])
-    mutator = Mutator(rng, (_document(name, ""),) if name in ("azure", "vastai", "runpod") else (_tabular(name),))
+    mutator = Mutator(
+        rng, (_document(name, ""),) if name in ("azure", "vastai", "runpod") else (_tabular(name),)
+    )
     parts = list(source.about.parts.values())
 
     def answer(url: str, headers: Mapping[str, str]) -> Reply:
         if url.endswith("/version"):
-            version = "20261120-7" if rng.random() < 0.9 else rng.choice((*HOSTILE, "20261399-1", "20261120-7/../../x", "\u0662\u0660261120-7"))
-            return _reply(rng, version.encode("utf-8", "replace"), Mutator(random.Random(0), ({},)) if rng.random() < 0.9 else mutator)
+            version = (
+                "20261120-7"
+                if rng.random() < 0.9
+                else rng.choice((*HOSTILE, "20261399-1", "20261120-7/../../x", "\u0662\u0660261120-7"))
+            )
+            return _reply(
+                rng,
+                version.encode("utf-8", "replace"),
+                Mutator(random.Random(0), ({},)) if rng.random() < 0.9 else mutator,
+            )
         if name == "gpuhunt":
             part = next((each for each in parts if f"/{each}/" in url), "aws")
             return _reply(rng, _zipped(rng, f"{part}.csv", _csv_bytes(mutator.document())), mutator)
@@ -159,8 +202,18 @@ def hub_case(rng: random.Random, folder: Path) -> str:
         told.pop("safetensors", None)
         if rng.random() < 0.5:
             told["siblings"] = [{"rfilename": "config.json"}, {"rfilename": "model.safetensors.index.json"}]
-    header = Mutator(rng, ({"__metadata__": {"format": "pt"}, "w": {"dtype": "BF16", "shape": [4096, 4096], "data_offsets": [0, 8]}},))
-    index = Mutator(rng, ({"metadata": {}, "weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}},))
+    header = Mutator(
+        rng,
+        (
+            {
+                "__metadata__": {"format": "pt"},
+                "w": {"dtype": "BF16", "shape": [4096, 4096], "data_offsets": [0, 8]},
+            },
+        ),
+    )
+    index = Mutator(
+        rng, ({"metadata": {}, "weight_map": {"a": "model-1.safetensors", "b": "model-2.safetensors"}},)
+    )
 
     def answer(url: str, headers: Mapping[str, str]) -> Reply:
         if "/api/models/" in url:
@@ -204,7 +257,9 @@ def http_case(rng: random.Random, folder: Path) -> str:
     """Fetch one document from a server that says odd things."""
     mutator = Mutator(rng, ({"a": 1},))
     body = rng.choice((b"", b"{}", b"x" * 1000, b"\x00" * 100_000))
-    packed = rng.choice((None, None, "gzip", "gzip", "x-gzip", "deflate", "br", "gzip, gzip", rng.choice(HOSTILE)))
+    packed = rng.choice(
+        (None, None, "gzip", "gzip", "x-gzip", "deflate", "br", "gzip, gzip", rng.choice(HOSTILE))
+    )
     if packed and rng.random() < 0.8:
         body = gzip.compress(body) if rng.random() < 0.8 else zlib.compress(body)
         if rng.random() < 0.2:
@@ -213,21 +268,45 @@ def http_case(rng: random.Random, folder: Path) -> str:
     headers: list[tuple[bytes, bytes]] = []
     if packed:
         headers.append((b"Content-Encoding", _header(packed)))
-    for name in ("ETag", "Last-Modified", "Retry-After", "Content-Type", "Content-Length", "Location", "Set-Cookie"):
+    for name in (
+        "ETag",
+        "Last-Modified",
+        "Retry-After",
+        "Content-Type",
+        "Content-Length",
+        "Location",
+        "Set-Cookie",
+    ):
         if rng.random() < 0.3:
             value = rng.choice((
                 rng.choice(HOSTILE), "1", "-1", "1e9", "Wed, 21 Oct 2015 07:28:00 GMT", "\u00b2", "Thu, 99 Foo 99999 99:99:99 GMT", "0",
                 "http://other.example/x", "https://other.example/", "//x", "http://[", "file:///etc/passwd", "https://a:b@c/", "9" * 400,
             ))  # fmt: skip
             headers.append((name.encode(), _header(value)))
-    status = rng.choice((200, 200, 200, 206, 204, 301, 302, 304, 307, 308, 400, 401, 403, 404, 429, 500, 503, 599, 100, 999))
+    status = rng.choice(
+        (200, 200, 200, 206, 204, 301, 302, 304, 307, 308, 400, 401, 403, 404, 429, 500, 503, 599, 100, 999)
+    )
 
     def respond(request: httpx.Request) -> httpx.Response:
         if rng.random() < 0.05:
-            raise rng.choice((httpx.ConnectError, httpx.ReadTimeout, httpx.RemoteProtocolError, httpx.ReadError))("\x1b[31mno")
-        return httpx.Response(status, headers=headers, stream=_Pieces(body, rng), extensions={"reason_phrase": _header(rng.choice(HOSTILE))})
+            raise rng.choice(
+                (httpx.ConnectError, httpx.ReadTimeout, httpx.RemoteProtocolError, httpx.ReadError)
+            )("\x1b[31mno")
+        return httpx.Response(
+            status,
+            headers=headers,
+            stream=_Pieces(body, rng),
+            extensions={"reason_phrase": _header(rng.choice(HOSTILE))},
+        )
 
-    url = rng.choice(("https://host.example/x", "http://host.example/x", rng.choice(HOSTILE), f"https://{rng.choice(HOSTILE)}/x"))
+    url = rng.choice(
+        (
+            "https://host.example/x",
+            "http://host.example/x",
+            rng.choice(HOSTILE),
+            f"https://{rng.choice(HOSTILE)}/x",
+        )
+    )
     client = fetch_http._client
 
     def faked(timeout_s: float) -> httpx.AsyncClient:

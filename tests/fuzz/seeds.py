@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import json
 import random
+from collections.abc import Iterable
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -83,12 +84,15 @@ WORKLOADS: tuple[Any, ...] = (
     "gpt2",
 )  # fmt: skip
 
+
 def rich_workload(rng: random.Random) -> Any:
     """Return a workload that says much: most changes of a short one hit what it cannot do without."""
     document = copy.deepcopy(rng.choice([each for each in WORKLOADS[:14] if isinstance(each, dict)]))
     serves = document.get("task") == "inference"
     for field, value in _FULL.items():
-        skipped = field in ("model", "task", "method", "sharding") or (serves and field in ("data", "batch", "lora"))
+        skipped = field in ("model", "task", "method", "sharding") or (
+            serves and field in ("data", "batch", "lora")
+        )
         if field not in document and not skipped and rng.random() < 0.4:
             document[field] = copy.deepcopy(value)
     return document
@@ -149,15 +153,29 @@ HUB_ABOUT: Any = {
 }  # fmt: skip
 
 
-def profile_with(test: str) -> Any:
-    """Return a profile with a result of a test of the suite, a copy and a collective."""
+def profile_with(tests: Iterable[str], **device: object) -> Any:
+    """Return a profile with results of tests of the suite, a copy and a collective.
+
+    Args:
+        tests: names.
+        device: fields of the device that are others; null leaves one out.
+    """
     timing = {"median_s": 0.01, "spread": 1.01, "repeats": 9, "stable": True}
+    times = dict.fromkeys(("forward", "backward", "optimizer", "inference", "step", "replayed"), timing)
+    own = {key: value for key, value in (PROFILE["device"] | device).items() if value is not None}
     return PROFILE | {
+        "device": own,
         "tests": [
-            {"test": test, "precision": "bf16", "batch": 16384, "forward": timing, "backward": timing, "power_w": 400.0},
-            {"test": test, "precision": "fp32", "batch": 1024, "forward": timing},
-        ]
-    }
+            {"test": test, "precision": precision, "batch": batch, "power_w": 400.0, **times}
+            for test in tests for precision, batch in (("bf16", 4096), ("fp32", 1024))
+        ],
+        "transfers": [{"direction": "to device", "pinned": True, "size_bytes": 2**28, "timing": timing}],
+        "collectives": [
+            {"operation": "all-reduce", "ranks": 2, "nodes": 1, "library": "nccl", "size_bytes": size, "timing": timing}
+            for size in (1024, 2**28)
+        ],
+        "sensors": {"idle_w": 20.0, "highest_w": 440.0, "clock_mhz": 2500.0, "throttled": ["power limit 83 %"]},
+    }  # fmt: skip
 
 
 @lru_cache(maxsize=1)
@@ -176,7 +194,10 @@ def configs() -> tuple[Any, ...]:
 def tables() -> tuple[Any, ...]:
     """Return small operator tables as ``describe`` writes them."""
     root = data_root() / "models" / "tables"
-    found = [json.loads((root / f"{name}.json").read_text()) for name in ("mlp-mnist", "lstm-lm", "cnn-mnist", "ncf", "alexnet")]
+    found = [
+        json.loads((root / f"{name}.json").read_text())
+        for name in ("mlp-mnist", "lstm-lm", "cnn-mnist", "ncf", "alexnet")
+    ]
     return tuple(found)
 
 
@@ -184,7 +205,14 @@ def tables() -> tuple[Any, ...]:
 def overlays() -> tuple[Any, ...]:
     """Return catalog files of one or two devices."""
     found = []
-    for name in ("gpus/nvidia/ada", "gpus/nvidia/hopper", "gpus/amd/instinct", "gpus/apple/m-series", "gpus/intel/arc", "cpus/amd"):
+    for name in (
+        "gpus/nvidia/ada",
+        "gpus/nvidia/hopper",
+        "gpus/amd/instinct",
+        "gpus/apple/m-series",
+        "gpus/intel/arc",
+        "cpus/amd",
+    ):
         document: Any = read_yaml(data_root() / f"{name}.yaml")
         for key, device in list(document["devices"].items())[:4]:
             own = yaml.safe_load(yaml.safe_dump(device))
@@ -197,4 +225,9 @@ def overlays() -> tuple[Any, ...]:
 def price_tables() -> tuple[bytes, ...]:
     """Return files of quotes as vendors write them."""
     folders = (DATA / "quotes", DATA / "procurement")
-    return tuple(path.read_bytes() for folder in folders for path in sorted(folder.iterdir()) if path.suffix in (".csv", ".txt"))
+    return tuple(
+        path.read_bytes()
+        for folder in folders
+        for path in sorted(folder.iterdir())
+        if path.suffix in (".csv", ".txt")
+    )

@@ -44,7 +44,6 @@ class Services:
         self._left -= 1
         return self._few
 
-
     def again(self, without: Sequence[str] = (), **known: object) -> Advisor:
         """Return a service that shares what the one of few devices has read already, with something of its own.
 
@@ -54,7 +53,16 @@ class Services:
         """
         few = self.few()
         found = Advisor(today=TODAY)
-        shared = ("devices", "_catalog", "_corrected", "shipped_constants", "_published", "prices", "_places", "_compatibility")
+        shared = (
+            "devices",
+            "_catalog",
+            "_corrected",
+            "shipped_constants",
+            "_published",
+            "prices",
+            "_places",
+            "_compatibility",
+        )
         found.__dict__.update({name: getattr(few, name) for name in shared if name not in without} | known)
         return found
 
