@@ -27,7 +27,6 @@ def main() -> int:
     parser.add_argument("--only", type=int, help="the case of this number alone, with its traceback")
     args = parser.parse_args()
     chosen = args.border or list(BORDERS)
-    total = sum(BORDERS[name][1] for name in chosen)
     begun = time.perf_counter()
     tallies = {name: Tally(name) for name in chosen}
     with tempfile.TemporaryDirectory() as home:
