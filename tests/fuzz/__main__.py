@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
+import signal
 import sys
 import tempfile
 import time
@@ -31,12 +33,15 @@ def main() -> int:
     tallies = {name: Tally(name) for name in chosen}
     with tempfile.TemporaryDirectory() as home:
         os.environ.update(GPU_ADVISOR_DATA=home, XDG_CONFIG_HOME=home, COLUMNS="80")
-        for name, number in _cases(chosen, args.cases, args.only):
-            failure = run_case(name, BORDERS[name][0], args.seed, number, tallies[name])
-            if failure is not None:
-                print(f"{failure.replay}\n  {failure.reason}", flush=True)
-                if args.only is not None:
-                    print(failure.trace)
+        # Stopped, it still says how far it came.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
+        with contextlib.suppress(KeyboardInterrupt):
+            for name, number in _cases(chosen, args.cases, args.only):
+                failure = run_case(name, BORDERS[name][0], args.seed, number, tallies[name])
+                if failure is not None:
+                    print(f"{failure.replay}\n  {failure.reason}", flush=True)
+                    if args.only is not None:
+                        print(failure.trace)
     for tally in tallies.values():
         print(line_of(tally))
     cases, failed = (

@@ -643,21 +643,21 @@ def parser_case(rng: random.Random, folder: Path) -> str:
 
 
 BORDERS: Mapping[str, tuple[Case, int]] = {
-    "documents": (refusable(parser_case), 130),
-    "workload": (refusable(workload_case), 8),
+    "documents": (refusable(parser_case), 150),
+    "workload": (refusable(workload_case), 10),
     "config": (refusable(config_case), 2),
     "table": (refusable(table_case), 2),
     "overlay": (refusable(overlay_case), 3),
     "fleet": (refusable(fleet_case), 1),
-    "quotes": (refusable(quotes_case), 10),
-    "kept": (refusable(kept_case), 6),
-    "prices": (refusable(price_case), 20),
+    "quotes": (refusable(quotes_case), 8),
+    "kept": (refusable(kept_case), 4),
+    "prices": (refusable(price_case), 10),
     "hub": (refusable(hub_case), 2),
-    "http": (refusable(http_case), 14),
+    "http": (refusable(http_case), 8),
     "profile": (refusable(profile_case), 1),
-    "session": (refusable(session_case), 5),
-    "set": (refusable(set_case), 12),
-    "jsonl": (refusable(jsonl_case), 14),
+    "session": (refusable(session_case), 4),
+    "set": (refusable(set_case), 16),
+    "jsonl": (refusable(jsonl_case), 18),
     "command": (command_case, 2),
 }
 """The case of each border, and its share of a campaign."""

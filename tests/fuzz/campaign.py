@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import faulthandler
 import random
 import resource
 import signal
@@ -17,7 +16,6 @@ from pathlib import Path
 
 LONGEST_S = 5.0
 LARGEST_KIB = 2**20
-_HUNG_S = 60
 
 
 class HungError(BaseException):
@@ -65,12 +63,10 @@ def _watched() -> Iterator[None]:
 
     before = signal.signal(signal.SIGALRM, ring)
     signal.setitimer(signal.ITIMER_REAL, LONGEST_S)
-    faulthandler.dump_traceback_later(_HUNG_S, exit=True)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        faulthandler.cancel_dump_traceback_later()
         signal.signal(signal.SIGALRM, before)
 
 

@@ -10,6 +10,11 @@ from typing import Any
 
 import yaml
 
+try:
+    from yaml import CSafeDumper as _Dumper
+except ImportError:
+    from yaml import SafeDumper as _Dumper  # type: ignore[assignment]
+
 HOSTILE = (
     "\x1b]0;OWNED\x07", "\x1b[2J\x1b[31m", "a\x00b", "line\nbreak\r\nhere", "\u202egnp.exe", "\u2066x\u2069",
     "zero\u200bwidth\u200d\ufeff", "e\u0301\u0301\u0301" * 20, "\uff11\uff12\uff13", "\u0661\u0662", "\u00b2", "\u2460",
@@ -283,7 +288,9 @@ def encoded(document: object, form: str, *, escaped: bool = True) -> bytes:
     """Return a document as ``json`` or ``yaml``; what YAML cannot hold is written as JSON, which is YAML too."""
     if form == "yaml":
         try:
-            return yaml.safe_dump(document, sort_keys=False, allow_unicode=not escaped).encode("utf-8")
+            return yaml.dump(
+                document, Dumper=_Dumper, sort_keys=False, allow_unicode=not escaped
+            ).encode("utf-8")
         except (yaml.YAMLError, UnicodeError, ValueError, RecursionError):
             pass
     try:
