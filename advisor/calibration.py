@@ -18,6 +18,7 @@ from advisor.network import NetworkTable
 from advisor.profile import Profile
 from advisor.suite import Suite
 from advisor.user_data import DATA_VARIABLE, user_data_folder
+from advisor.user_paths import is_folder
 from advisor.whole_file import whole_file
 from advisor.yaml_io import parse_json, parse_yaml, read_text, read_yaml, validate, yaml_text
 
@@ -119,7 +120,7 @@ def stored_profiles(folders: Sequence[Path]) -> tuple[tuple[StoredProfile, ...],
 
 
 def _files(folder: Path) -> list[Path]:
-    if not folder.is_dir():
+    if not is_folder(folder):
         return []
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in (".yaml", ".yml"))
 

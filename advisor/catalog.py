@@ -12,6 +12,7 @@ from pathlib import Path
 
 from advisor.errors import InputError, nearest
 from advisor.hardware import Device, NameIndex
+from advisor.user_paths import is_file, is_folder
 from advisor.yaml_io import data_root, locate, parse, read_text, validate
 
 _ONLY_WHERE_GIVEN = frozenset({"launch_price", "tensor"})
@@ -97,9 +98,9 @@ def _files(folder: Path) -> tuple[Path, ...]:
     Raises:
         InputError: there is no such folder.
     """
-    if folder.is_file():
+    if is_file(folder):
         return (folder,)
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise InputError("no such folder", source=str(folder))
     found = (path for path in folder.rglob("*") if path.suffix.lower() in {".yaml", ".yml", ".json"})
     entries = (path for path in found if path.is_file() and folder / "calibration" not in path.parents)

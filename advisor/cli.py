@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, NoReturn, TextIO, T
 from advisor import __version__, diagnostics
 from advisor.errors import AdvisorError, ExitCode, InputError, one_line
 from advisor.objective import OBJECTIVES
+from advisor.user_paths import is_file, is_folder, user_path
 
 if TYPE_CHECKING:
     import datetime
@@ -525,11 +526,9 @@ def _accuracy(args: argparse.Namespace) -> int:
     worst = _whole("--worst", args.worst, 0, 1_000_000)
     answer = _open(args).accuracy(args.by, worst=worst)
     if args.html is not None:
-        from pathlib import Path
-
         from advisor.render.accuracy_html import render as render_html
 
-        _write_file("--html", Path(args.html).expanduser(), render_html(answer), force=args.force)
+        _write_file("--html", user_path(args.html), render_html(answer), force=args.force)
     if args.format == "table":
         from advisor.render.accuracy import render as render_accuracy
 
@@ -605,7 +604,7 @@ def _look_after(args: argparse.Namespace) -> int:
         _show_calibration(args, answer)
         return ExitCode.ANSWERED
     if verb == "import":
-        profile = calibration.read_profile(Path(rest[0]).expanduser())
+        profile = calibration.read_profile(user_path(rest[0]))
         path = calibration.keep(profile, Path(rest[0]).stem)
         diagnostics.report_notes([f"kept as {path.stem} ({path})"], color=not args.no_color)
         return ExitCode.ANSWERED
@@ -613,7 +612,7 @@ def _look_after(args: argparse.Namespace) -> int:
     if verb == "export":
         _check_output("export", rest[1], force=args.force)
         text = calibration.text_of(stored.profile)
-        _write_file("export", Path(rest[1]).expanduser(), text, force=args.force)
+        _write_file("export", user_path(rest[1]), text, force=args.force)
     else:
         calibration.remove(stored)
         diagnostics.report_notes([f"removed {stored.path}"], color=not args.no_color)
@@ -621,11 +620,10 @@ def _look_after(args: argparse.Namespace) -> int:
 
 
 def _stored(args: argparse.Namespace) -> Sequence[StoredProfile]:
-    from pathlib import Path
 
     from advisor.calibration import stored_profiles
 
-    found, problems = stored_profiles([Path(folder).expanduser() for folder in args.catalog])
+    found, problems = stored_profiles([user_path(folder) for folder in args.catalog])
     diagnostics.report_notes(problems, color=not args.no_color)
     return found
 
@@ -657,7 +655,6 @@ def _prices(args: argparse.Namespace) -> int:
         raise InputError("the options disagree", source="--source", accepted="prices refresh")
     if verb == "refresh":
         return _refresh_prices(args)
-    from pathlib import Path
 
     from advisor.price_care import import_quotes, remove_quotes
 
@@ -665,7 +662,7 @@ def _prices(args: argparse.Namespace) -> int:
     if verb == "show":
         _show_prices(args, advisor.price_list(" ".join(rest) or None))
     elif verb == "import":
-        path = Path(rest[0]).expanduser()
+        path = user_path(rest[0])
         _show_prices(args, import_quotes(advisor, path, _quote_files(args), force=args.force))
     else:
         path = remove_quotes(rest[0])
@@ -861,13 +858,11 @@ def _open(args: argparse.Namespace, ask: Callable[[TorchModel], bool] | None = N
         args: of the command line.
         ask: asks whether the code of a model may run; on the terminal where it is left out.
     """
-    from pathlib import Path
-
     from advisor.service import open_advisor
 
-    folders = [Path(folder).expanduser() for folder in args.catalog]
+    folders = [user_path(folder) for folder in args.catalog]
     for folder in folders:
-        if not folder.is_dir():
+        if not is_folder(folder):
             raise InputError(
                 "not a folder", source="--catalog", value=str(folder), accepted="a folder of YAML files"
             )
@@ -1065,9 +1060,7 @@ def _deliver(args: argparse.Namespace, text: str) -> None:
     if args.output is None:
         _emit(text)
     else:
-        from pathlib import Path
-
-        _write_file("--output", Path(args.output).expanduser(), text, force=args.force)
+        _write_file("--output", user_path(args.output), text, force=args.force)
 
 
 def _emit(text: str) -> None:
@@ -1089,16 +1082,15 @@ def _emit(text: str) -> None:
 
 
 def _check_output(option: str, name: str, *, force: bool) -> None:
-    from pathlib import Path
 
-    path = Path(name).expanduser()
-    if path.is_dir():
+    path = user_path(name)
+    if is_folder(path):
         raise InputError("this is a folder", source=f"{option} {name}", accepted="a file")
-    if not path.parent.is_dir():
+    if not is_folder(path.parent):
         raise InputError(
             "the folder does not exist", source=option, value=name, accepted="a file in a folder"
         )
-    if path.is_file() and not force:
+    if is_file(path) and not force:
         raise InputError("the file exists", source=f"{option} {name}", hint="--force replaces it")
 
 

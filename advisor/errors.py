@@ -118,8 +118,8 @@ class MissingExtraError(AdvisorError):
 
 
 def one_line(text: str) -> str:
-    """Return text with its line breaks as spaces."""
-    return " ".join(text.splitlines())
+    """Return text with its line breaks and tabs as spaces."""
+    return " ".join(text.splitlines()).replace("\t", " ")
 
 
 def shorten(value: object, limit: int = 80) -> str:

@@ -11,6 +11,7 @@ from pydantic import Field, model_validator
 
 from advisor.errors import InputError
 from advisor.quantity import Model
+from advisor.user_paths import is_file, user_path
 from advisor.workload import Constraints, Economics, Workload
 from advisor.workload_file import build_workload, read_workload
 from advisor.yaml_io import locate, parse, read_text, validate
@@ -138,7 +139,7 @@ def read_fleet(source: str) -> Fleet:
         InputError: the document, or that of one of its workloads, is wrong; says where.
         ExternalError: a file cannot be read.
     """
-    path = Path(source).expanduser()
+    path = user_path(source)
     return build_fleet(read_text(path), source, folder=path.parent)
 
 
@@ -216,8 +217,8 @@ class _Place:
 def _workload(entry: FleetEntry, place: _Place) -> Workload:
     given = entry.workload
     if isinstance(given, str) and _is_path(given, place.folder):
-        path = place.folder / Path(given).expanduser()
-        if not path.is_file():
+        path = place.folder / user_path(given)
+        if not is_file(path):
             raise place.error("no such file", "workload", given, "a path relative to the fleet's file")
         return read_workload(str(path))
     return build_workload(given, place.source, place.text, folder=place.folder, at=f"{place.field}.workload")
@@ -227,10 +228,7 @@ def _is_path(value: str, folder: Path) -> bool:
     """Tell a file beside the fleet's from the name of a shipped model."""
     if any(separator in value for separator in "/\\") or value.lower().endswith(_SUFFIXES):
         return True
-    try:
-        return (folder / value).is_file()
-    except (OSError, ValueError):
-        return False
+    return is_file(folder / value)
 
 
 def _model_name(workload: Workload) -> str | None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from advisor.errors import InputError
 from advisor.hardware import NameIndex
 from advisor.prices import PriceRecord
+from advisor.user_paths import user_path
 
 if TYPE_CHECKING:
     from advisor.quotes.amounts import DecimalMark
@@ -93,7 +94,7 @@ def read_how(
         InputError: one of them is not understood.
     """
     return QuoteFiles(
-        tuple(Path(path).expanduser() for path in paths),
+        tuple(user_path(path) for path in paths),
         dict(_rate(text) for text in rates),
         dict(_column(text) for text in columns),
         _one_of("--decimal", decimal, "comma", "point"),

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from advisor.user_paths import user_path
+
 DATA_VARIABLE = "GPU_ADVISOR_DATA"
 """Names another folder."""
 
@@ -13,7 +15,7 @@ def user_data_folder() -> Path:
     """Return the folder; it need not exist."""
     chosen = os.environ.get(DATA_VARIABLE)
     if chosen:
-        return Path(chosen).expanduser()
+        return user_path(chosen)
     from platformdirs import user_data_path
 
     return user_data_path("gpu-advisor", appauthor=False)

@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple, TextIO
 
 from pydantic import Field
 
+from advisor import user_paths
 from advisor.errors import InputError
 from advisor.quantity import Model
 from advisor.units import parse_count
@@ -61,10 +62,7 @@ def is_file(source: str) -> bool:
     """Return whether a WORKLOAD names a file and not a shipped model."""
     if any(separator in source for separator in "/\\") or source.lower().endswith(_SUFFIXES):
         return True
-    try:
-        return Path(source).is_file()
-    except (OSError, ValueError):
-        return False
+    return user_paths.is_file(Path(source))
 
 
 def read_setting(option: str, field: str, text: str) -> Setting:
@@ -150,7 +148,7 @@ def read_workload(
         label = STDIN
         text = _read_stream(stdin)
     elif is_file(source):
-        path = Path(source).expanduser()
+        path = user_paths.user_path(source)
         text = read_text(path)
         folder = path.parent
     elif not source.strip():
@@ -334,12 +332,12 @@ def _with_absolute_paths(document: Mapping[str, object], folder: Path) -> dict[s
     for key in ("huggingface", "table"):
         value = model.get(key)
         if isinstance(value, str) and value and (key == "table" or _is_config_path(value, folder)):
-            model[key] = str((folder / Path(value).expanduser()).resolve())
+            model[key] = str(user_paths.resolved(folder / user_paths.user_path(value)))
     if isinstance(model.get("torch"), dict):
         own = model["torch"].get("folder")
         if own is None or isinstance(own, str):
             model["torch"] = model["torch"] | {
-                "folder": str((folder / Path(own or ".").expanduser()).resolve())
+                "folder": str(user_paths.resolved(folder / user_paths.user_path(own or ".")))
             }
     found["model"] = model
     return found
@@ -349,10 +347,7 @@ def _is_config_path(value: str, folder: Path) -> bool:
     """Tell a path from a hub id: ids look like ``owner/name``."""
     if value.startswith((".", "~")) or value.lower().endswith(_SUFFIXES) or Path(value).is_absolute():
         return True
-    try:
-        return (folder / value).is_file()
-    except (OSError, ValueError):
-        return False
+    return user_paths.is_file(folder / value)
 
 
 def _read_stream(stdin: TextIO | None) -> str:

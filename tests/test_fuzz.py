@@ -1,4 +1,4 @@
-"""A short campaign of ``python -m tests.fuzz`` over every border, always the same cases, and what earlier ones found."""
+"""A short campaign of ``python -m tests.fuzz`` over every border, always the same cases."""
 
 from __future__ import annotations
 
@@ -9,7 +9,8 @@ from tests.fuzz.campaign import Tally, run_case
 
 SEED = 1
 CASES = {
-    "documents": 400, "workload": 40, "config": 20, "table": 20, "overlay": 40, "fleet": 10, "quotes": 60, "kept": 30, "prices": 100,
+    "documents": 400, "workload": 40, "config": 20, "table": 20, "overlay": 40, "fleet": 10, "quotes": 60,
+    "kept": 30, "prices": 100,
     "hub": 25, "http": 200, "profile": 15, "session": 30, "set": 100, "jsonl": 80, "command": 40,
 }  # fmt: skip
 """How many of each: all of them together take some 20 s."""

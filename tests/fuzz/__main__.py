@@ -76,7 +76,8 @@ def line_of(tally: Tally) -> str:
     """Return a line of the table."""
     outcomes = ", ".join(f"{count} {name}" for name, count in tally.outcomes.most_common())
     return (
-        f"{tally.border:10} {tally.cases:7} cases  {tally.seconds:6.0f} s  slowest {tally.slowest_s:5.2f} s (#{tally.slowest})  "
+        f"{tally.border:10} {tally.cases:7} cases  {tally.seconds:6.0f} s  "
+        f"slowest {tally.slowest_s:5.2f} s (#{tally.slowest})  "
         f"peak {tally.peak_kib / 1024:4.0f} MiB  {tally.failed:4} failed  ({outcomes})"
     )
 

@@ -345,12 +345,13 @@ def _typed(rng: random.Random) -> str:
         return rng.choice(HOSTILE)
     if chance < 0.8:
         return rng.choice((
-            "auto", "none", "full", "lora", "inference", "bf16", "int4", "fsdp", "nvidia", "nvidia,amd", "rent", "12h", "3d", "90min",
-            "50M", "2B", "1e6", "$3000", "{data: 2, tensor: 2}", "[1, 2]", "true", "null", "all-linear", "2.9", "DE", "1 000", "1,000",
+            "auto", "none", "full", "lora", "inference", "bf16", "int4", "fsdp", "nvidia", "nvidia,amd",
+            "rent", "12h", "3d", "90min",
+            "50M", "2B", "1e6", "$3000", "{data: 2, tensor: 2}", "[1, 2]", "true", "null", "all-linear", "2.9",
+            "DE", "1 000", "1,000",
         ))  # fmt: skip
-    return f"{rng.choice(NUMBERS)}{rng.choice(('h', 'd', 'w', 'min', 's', 'M', 'k', 'B', 'T', ' billion', '%', 'GiB', ''))}"[
-        :500
-    ]
+    units = ("h", "d", "w", "min", "s", "M", "k", "B", "T", " billion", "%", "GiB", "")
+    return f"{rng.choice(NUMBERS)}{rng.choice(units)}"[:500]
 
 
 def set_case(rng: random.Random, folder: Path) -> str:
@@ -443,17 +444,22 @@ def _words() -> dict[str, tuple[str, ...]]:
     gpus = ("rtx-4090", "l4", "gtx-1050-2gb", "rtx-4090,l4", "nope", "a100", ",", "")
     return {
         "recommend": models, "estimate": models, "compare": models, "describe": models, "gpus": (*gpus, "show"),
-        "models": (*models, "show"), "accuracy": (), "calibrate": ("show", "import", "export", "remove", "job.yaml", "mine"),
-        "prices": ("show", "import", "remove", *gpus, "offer.csv", "../../x"), "fleet": ("fleet.yaml", "missing.yaml", "/"),
+        "models": (*models, "show"), "accuracy": (), "calibrate": ("show", "import", "export", "remove",
+        "job.yaml", "mine"),
+        "prices": ("show", "import", "remove", *gpus, "offer.csv", "../../x"), "fleet": ("fleet.yaml",
+        "missing.yaml", "/"),
         "schema": cli.SCHEMAS, "tui": models, "": (), "reccomend": models,
     }  # fmt: skip
 
 
 _COSTLY = frozenset({"accuracy", "calibrate"})
-_OPTIONS_WITHOUT = ("--json", "--force", "--no-color", "--buy-only", "--rent-only", "--with-cpu", "--no-calibration", "--quick",
+_OPTIONS_WITHOUT = ("--json", "--force", "--no-color", "--buy-only", "--rent-only", "--with-cpu",
+    "--no-calibration", "--quick",
                     "--allow-code", "--help", "--version", "--jsonl")  # fmt: skip
-_OPTIONS_WITH = ("--format", "--output", "--catalog", "--width", "--for", "--top", "--gpu", "--count", "--set", "--quotes", "--rate",
-                 "--column", "--decimal", "--date-order", "--currency", "--as-of", "--trace-timeout", "--print-completion",
+_OPTIONS_WITH = ("--format", "--output", "--catalog", "--width", "--for", "--top", "--gpu", "--count", "--set",
+    "--quotes", "--rate",
+                 "--column", "--decimal", "--date-order", "--currency", "--as-of", "--trace-timeout",
+                 "--print-completion",
                  "--source", "--source-url")  # fmt: skip
 
 
@@ -534,10 +540,14 @@ def _option(rng: random.Random) -> list[str]:
         return [short.option, rng.choice(known) if known and rng.random() < 0.7 else _typed(rng)]
     option = rng.choice(_OPTIONS_WITH)
     values: Mapping[str, tuple[str, ...]] = {
-        "--format": cli.FORMATS, "--output": ("out.json", "out.md", "/dev/null", "no/such/x", "."), "--catalog": (".", "nowhere"),
-        "--width": ("40", "80", "\u00b2", "1000"), "--for": tuple(OBJECTIVES), "--top": ("1", "all", "\u0663"), "--gpu": ("l4", "nope"),
-        "--count": ("1", "2", "\u00b2", "16385"), "--set": ("batch.micro=8", "data.tokens=50M", "model={}", "a.b.c=1", "="),
-        "--quotes": ("offer.csv", "missing.csv"), "--rate": ("EUR=1.08", "EUR=nan", "=", "EUR"), "--column": ("gpu=Artikel", "="),
+        "--format": cli.FORMATS, "--output": ("out.json", "out.md", "/dev/null", "no/such/x", "."),
+        "--catalog": (".", "nowhere"),
+        "--width": ("40", "80", "\u00b2", "1000"), "--for": tuple(OBJECTIVES), "--top": ("1", "all", "\u0663"),
+        "--gpu": ("l4", "nope"),
+        "--count": ("1", "2", "\u00b2", "16385"), "--set": ("batch.micro=8", "data.tokens=50M", "model={}",
+        "a.b.c=1", "="),
+        "--quotes": ("offer.csv", "missing.csv"), "--rate": ("EUR=1.08", "EUR=nan", "=", "EUR"),
+        "--column": ("gpu=Artikel", "="),
         "--decimal": ("comma", "point"), "--date-order": ("dmy", "mdy"), "--currency": ("USD", "EUR"),
         "--as-of": ("2026-11-23", "0001-01-01", "9999-12-31", "2026-W01-1"), "--print-completion": cli.SHELLS,
     }  # fmt: skip
@@ -583,9 +593,11 @@ def kept_case(rng: random.Random, folder: Path) -> str:
     advisor = SERVICES.few()
     which = rng.choice(("live", "history", "state", "quotes"))
     if which in ("live", "history"):
-        rows = [",", ["gpu_id", "kind", "provider", "region", "instance", "gpus_per_instance", "price_usd", "date", "source", "note"],
+        rows = [",", ["gpu_id", "kind", "provider", "region", "instance", "gpus_per_instance", "price_usd",
+            "date", "source", "note"],
                 ["rtx-4090", "cloud_on_demand", "vast", "", "", "1", "0.4", "2026-11-20", "vastai", "median of 3"],
-                ["l4", "cloud_spot", "aws", "us-east-1", "g6.xlarge", "1", "0.3", "2026-11", "gpuhunt", ""]]  # fmt: skip
+                ["l4", "cloud_spot", "aws", "us-east-1", "g6.xlarge", "1", "0.3", "2026-11", "gpuhunt",
+                ""]]  # fmt: skip
         mutator = Mutator(rng, (rows,))
         name = "live/vastai.csv" if which == "live" else "history/vastai/2026-11-20.csv"
         raw = _table_bytes(mutator, rng)
@@ -597,8 +609,10 @@ def kept_case(rng: random.Random, folder: Path) -> str:
         )
         name, raw = "state/vastai.json", mutator.bytes_of(mutator.document(), "json")
     else:
-        record = {"gpu_id": "rtx-4090", "kind": "quote", "provider": "Acme", "price_usd": 1650.0, "date": "2026-11-20", "source": "q",
-                  "minimum_count": 1, "valid_until": "2027-01-01", "currency": "EUR", "price_in_currency": 1500.0}  # fmt: skip
+        record = {"gpu_id": "rtx-4090", "kind": "quote", "provider": "Acme", "price_usd": 1650.0,
+            "date": "2026-11-20", "source": "q",
+                  "minimum_count": 1, "valid_until": "2027-01-01", "currency": "EUR",
+                  "price_in_currency": 1500.0}  # fmt: skip
         kept = {"file": "q.csv", "digest": "d", "as_of": "2026-11-20", "columns": {}, "messages": [],
                 "quotes": [{"record": record, "line": "line 2", "text": "RTX 4090", "rate": 1.1}]}  # fmt: skip
         mutator = Mutator(rng, (kept,))

@@ -81,7 +81,9 @@ def check_csv(text: str) -> None:
         if len(row) != len(rows[0]):
             raise UnsafeError(f"CSV: {len(row)} cells of {len(rows[0])}")
         for cell in row:
-            if cell.startswith(("=", "+", "-", "@", "\t", "\r", "\n")) and not _is_number(cell):
+            if cell.startswith(
+                ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+            ) and not _is_number(cell):
                 raise UnsafeError(f"CSV: a formula: {cell[:80]!r}")
 
 
@@ -143,7 +145,7 @@ class _Reader(HTMLParser):
 
 def check_html(text: str) -> None:
     """Refuse scripts, handlers and markup that a name opened or closed."""
-    check_text(text, "HTML")
+    check_text(text.replace("\n", " "), "HTML")
     # The page's own script sorts tables; its policy names it by a digest, and nothing else runs.
     if "<script" in text.replace(f"<script>{_SORT}</script>", "").lower():
         raise UnsafeError("HTML: <script")

@@ -18,21 +18,30 @@ except ImportError:
 HOSTILE = (
     "\x1b]0;OWNED\x07", "\x1b[2J\x1b[31m", "a\x00b", "line\nbreak\r\nhere", "\u202egnp.exe", "\u2066x\u2069",
     "zero\u200bwidth\u200d\ufeff", "e\u0301\u0301\u0301" * 20, "\uff11\uff12\uff13", "\u0661\u0662", "\u00b2", "\u2460",
-    "\u0130stanbul \u0131", "\ud800", "\udfff\ud800", "\U0001f3f3\ufe0f\u200d\U0001f308", "\u2028\u2029", "\x9b31m", "\x85",
+    "\u0130stanbul \u0131", "\ud800", "\udfff\ud800", "\U0001f3f3\ufe0f\u200d\U0001f308", "\u2028\u2029",
+    "\x9b31m", "\x85",
     "<script>alert(1)</script>", "</script><script>alert(1)</script>", "\"' onmouseover=alert(1) x='", "<!--", "]]>",
-    "<img src=x onerror=alert(1)>", "javascript:alert(1)", "=cmd|' /C calc'!A0", "+1+1", "-2+3", "@SUM(A1)", "\t=1", "\r=1",
-    "\uff1d1+1", "| a | b |", "`code`", "[x](javascript:alert(1))", "[/][bold]x[@click=app.quit]y", "[", "{{7*7}}", "%s%n%d",
-    "../../../../etc/passwd", "..\\..\\windows", "/dev/null", "/proc/self/mem", "/", ".", "..", "~", "~root/x", "C:\\x", "\\\\h\\s",
-    "CON", "file:///etc/passwd", "a/b", "org/name@../../x", "", " ", "\t", "null", "true", "NaN", "inf", "1e999", "0x10", "1_000",
+    "<img src=x onerror=alert(1)>", "javascript:alert(1)", "=cmd|' /C calc'!A0", "+1+1", "-2+3", "@SUM(A1)",
+    "\t=1", "\r=1",
+    "\uff1d1+1", "| a | b |", "`code`", "[x](javascript:alert(1))", "[/][bold]x[@click=app.quit]y", "[",
+    "{{7*7}}", "%s%n%d",
+    "../../../../etc/passwd", "..\\..\\windows", "/dev/null", "/proc/self/mem", "/", ".", "..", "~", "~root/x",
+    "C:\\x", "\\\\h\\s",
+    "CON", "file:///etc/passwd", "a/b", "org/name@../../x", "", " ", "\t", "null", "true", "NaN", "inf",
+    "1e999", "0x10", "1_000",
     "*", "&a", "!!python/object:os.system", "<<", "- ", "? ", "x" * 300, "x" * 20_000, "\u00fc" * 90, "\u4e2d" * 90,
 )  # fmt: skip
 """Texts that steer whatever takes them for something else."""
 
 NUMBERS: tuple[object, ...] = (
-    0, 1, 2, 3, 5, 7, 8, 12, 16, 64, 100, 127, 128, 255, 256, 1000, 1024, 4095, 4096, 4097, 10**4, 10**5, 2 * 10**6, 10**6,
-    10**7, 10**8, 10**9, 10**9 + 1, 2**31 - 1, 2**31, 2**32, 10**12, 2**53, 2**53 + 1, 10**15, 10**18, 2**63 - 1, 2**63, 2**64,
-    10**24, 10**30, 10**100, 10**308, 10**309, 10**400, -1, -2, -(10**9), -(2**63), -(10**400), 0.0, -0.0, 0.1, 0.5, 0.999, 1.0,
-    1.5, 2.0, 3.7, 99.9, 1e-3, 1e-9, 1e-15, 1e-30, 1e-100, 1e-300, 5e-324, 1e6, 1e9, 1e12, 1e15, 1e18, 1e24, 1e30, 1e100, 1e300,
+    0, 1, 2, 3, 5, 7, 8, 12, 16, 64, 100, 127, 128, 255, 256, 1000, 1024, 4095, 4096, 4097, 10**4, 10**5,
+    2 * 10**6, 10**6,
+    10**7, 10**8, 10**9, 10**9 + 1, 2**31 - 1, 2**31, 2**32, 10**12, 2**53, 2**53 + 1, 10**15, 10**18,
+    2**63 - 1, 2**63, 2**64,
+    10**24, 10**30, 10**100, 10**308, 10**309, 10**400, -1, -2, -(10**9), -(2**63), -(10**400), 0.0, -0.0, 0.1,
+        0.5, 0.999, 1.0,
+    1.5, 2.0, 3.7, 99.9, 1e-3, 1e-9, 1e-15, 1e-30, 1e-100, 1e-300, 5e-324, 1e6, 1e9, 1e12, 1e15, 1e18, 1e24,
+    1e30, 1e100, 1e300,
     1.7976931348623157e308, -1.5, -1e300, float("inf"), float("-inf"), float("nan"),
 )  # fmt: skip
 OTHERS: tuple[object, ...] = (
@@ -277,9 +286,12 @@ class Mutator:
 _TOKENS = tuple(
     token if isinstance(token, bytes) else token.encode("utf-8", "surrogatepass")
     for token in (
-        *HOSTILE, b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"\x00", b"&a [*a, *a]", b"*a", b"!!float ", b"---\n",
-        b"...\n", b"{", b"}", b"[", b"]", b"\"", b"'", b":", b": ", b",", b"\n", b"\t", b"#", b"|\n", b">\n", b"? ", b"%YAML 1.1\n",
-        b"9" * 400, b"9" * 5000, b"[" * 50, b"{\"a\":" * 50, b"NaN", b"-Infinity", b"\\ud800", b"\\u0000", b";", b"\r", b"$", b"\xe2\x82\xac",
+        *HOSTILE, b"\xff", b"\xc0\x80", b"\xed\xa0\x80", b"\xef\xbb\xbf", b"\x00", b"&a [*a, *a]", b"*a",
+            b"!!float ", b"---\n",
+        b"...\n", b"{", b"}", b"[", b"]", b"\"", b"'", b":", b": ", b",", b"\n", b"\t", b"#", b"|\n", b">\n",
+            b"? ", b"%YAML 1.1\n",
+        b"9" * 400, b"9" * 5000, b"[" * 50, b"{\"a\":" * 50, b"NaN", b"-Infinity", b"\\ud800", b"\\u0000",
+            b";", b"\r", b"$", b"\xe2\x82\xac",
     )
 )  # fmt: skip
 
@@ -288,9 +300,9 @@ def encoded(document: object, form: str, *, escaped: bool = True) -> bytes:
     """Return a document as ``json`` or ``yaml``; what YAML cannot hold is written as JSON, which is YAML too."""
     if form == "yaml":
         try:
-            return yaml.dump(
-                document, Dumper=_Dumper, sort_keys=False, allow_unicode=not escaped
-            ).encode("utf-8")
+            return yaml.dump(document, Dumper=_Dumper, sort_keys=False, allow_unicode=not escaped).encode(
+                "utf-8"
+            )
         except (yaml.YAMLError, UnicodeError, ValueError, RecursionError):
             pass
     try:

@@ -80,18 +80,22 @@ _SKYPILOT = ("InstanceType", "AcceleratorName", "AcceleratorCount", "Price", "Sp
 
 def _tabular(source: str) -> Any:
     if source == "gpuhunt":
-        return [list(_GPUHUNT), ["p5.48xlarge", "us-east-1", "55.04", "192", "2048", "8", "H100", "80.0", "False", "nvidia", ""],
+        return [list(_GPUHUNT), ["p5.48xlarge", "us-east-1", "55.04", "192", "2048", "8", "H100", "80.0",
+            "False", "nvidia", ""],
                 ["g6.xlarge", "us-east-1", "0.8", "4", "16", "1", "L4", "24", "True", "nvidia", "x"]]  # fmt: skip
     return [list(_SKYPILOT), ["n3-A100x8", "A100-80GB", "8.0", "10.8", "5.4", "CANADA-1",
                               "{'Gpus': [{'Name': 'A100', 'MemoryInfo': {'SizeInMiB': 81920}}]}"],
-            ["n3-L4x1", "L4", "1.0", "1.0", "", "CANADA-1", '{"Gpus": [{"MemoryInfo": {"SizeInMiB": 24576}}]}']]  # fmt: skip
+            ["n3-L4x1", "L4", "1.0", "1.0", "", "CANADA-1",
+            '{"Gpus": [{"MemoryInfo": {"SizeInMiB": 24576}}]}']]  # fmt: skip
 
 
 def _document(source: str, url: str) -> Any:
     if source == "azure":
         item = {
-            "currencyCode": "USD", "retailPrice": 27.197, "armRegionName": "westeurope", "effectiveStartDate": "2026-01-01T00:00:00Z",
-            "meterName": "ND96asr v4", "productName": "Virtual Machines ND Series", "unitOfMeasure": "1 Hour", "type": "Consumption",
+            "currencyCode": "USD", "retailPrice": 27.197, "armRegionName": "westeurope",
+            "effectiveStartDate": "2026-01-01T00:00:00Z",
+            "meterName": "ND96asr v4", "productName": "Virtual Machines ND Series", "unitOfMeasure": "1 Hour",
+            "type": "Consumption",
             "armSkuName": "Standard_ND96asr_v4",
         }  # fmt: skip
         return {
@@ -115,7 +119,8 @@ def _document(source: str, url: str) -> Any:
                 offer | {"num_gpus": 4},
             ]
         }
-    gpu = {"id": "NVIDIA GeForce RTX 4090", "displayName": "RTX 4090", "memoryInGb": 24, "securePrice": 0.69, "communityPrice": 0.34,
+    gpu = {"id": "NVIDIA GeForce RTX 4090", "displayName": "RTX 4090", "memoryInGb": 24, "securePrice": 0.69,
+        "communityPrice": 0.34,
            "lowestPrice": {"minimumBidPrice": 0.2}}  # fmt: skip
     return {"data": {"gpuTypes": [gpu, gpu | {"id": "NVIDIA L4", "displayName": "L4", "lowestPrice": None}]}}
 
@@ -279,8 +284,10 @@ def http_case(rng: random.Random, folder: Path) -> str:
     ):
         if rng.random() < 0.3:
             value = rng.choice((
-                rng.choice(HOSTILE), "1", "-1", "1e9", "Wed, 21 Oct 2015 07:28:00 GMT", "\u00b2", "Thu, 99 Foo 99999 99:99:99 GMT", "0",
-                "http://other.example/x", "https://other.example/", "//x", "http://[", "file:///etc/passwd", "https://a:b@c/", "9" * 400,
+                rng.choice(HOSTILE), "1", "-1", "1e9", "Wed, 21 Oct 2015 07:28:00 GMT", "\u00b2",
+                    "Thu, 99 Foo 99999 99:99:99 GMT", "0",
+                "http://other.example/x", "https://other.example/", "//x", "http://[", "file:///etc/passwd",
+                "https://a:b@c/", "9" * 400,
             ))  # fmt: skip
             headers.append((name.encode(), _header(value)))
     status = rng.choice(

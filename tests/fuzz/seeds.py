@@ -18,31 +18,38 @@ DATA = Path(__file__).parent.parent / "data"
 
 _DECODER = {
     "kind": "decoder", "layers": 32, "hidden": 4096, "heads": 32, "kv_heads": 8, "ffn": 14336, "vocab": 128256,
-    "gated_ffn": True, "tied_embeddings": False, "max_positions": 8192, "sliding_window": 4096, "global_layers_every": 6,
+    "gated_ffn": True, "tied_embeddings": False, "max_positions": 8192, "sliding_window": 4096,
+    "global_layers_every": 6,
 }  # fmt: skip
 _EXPERTS = {
-    "layers": 4, "hidden": 512, "heads": 8, "ffn": 1024, "vocab": 32000, "experts": 8, "active_experts": 2, "expert_ffn": 512,
+    "layers": 4, "hidden": 512, "heads": 8, "ffn": 1024, "vocab": 32000, "experts": 8, "active_experts": 2,
+    "expert_ffn": 512,
     "shared_expert_ffn": 256, "dense_layers": 1, "latent_attention": {
         "query_rank": 64, "key_value_rank": 32, "rope_head_dim": 16, "nope_head_dim": 32, "value_head_dim": 32,
     },
 }  # fmt: skip
 _IMAGE = {
-    "kind": "encoder", "layers": 12, "hidden": 768, "heads": 12, "ffn": 3072, "vocab": 0, "image_size": 224, "patch_size": 16,
-    "class_token": True, "position": "learned", "head": "classifier", "classes": 1000, "norm": "layernorm", "qkv_bias": True,
+    "kind": "encoder", "layers": 12, "hidden": 768, "heads": 12, "ffn": 3072, "vocab": 0, "image_size": 224,
+    "patch_size": 16,
+    "class_token": True, "position": "learned", "head": "classifier", "classes": 1000, "norm": "layernorm",
+    "qkv_bias": True,
 }  # fmt: skip
 _SPEECH = {
     "kind": "encoder-decoder", "layers": 6, "decoder_layers": 6, "hidden": 512, "heads": 8, "ffn": 2048, "vocab": 51865,
-    "audio_channels": 80, "position": "sinusoidal", "max_positions": 1500, "decoder_max_positions": 448, "norm": "layernorm",
+    "audio_channels": 80, "position": "sinusoidal", "max_positions": 1500, "decoder_max_positions": 448,
+    "norm": "layernorm",
 }  # fmt: skip
 _FULL = {
     "name": "support assistant", "model": {"transformer": _DECODER}, "task": "finetune", "method": "qlora",
-    "lora": {"rank": 16, "targets": ["all-linear"]}, "data": {"tokens": 50_000_000, "sequence_length": 2048, "epochs": 2.0},
+    "lora": {"rank": 16, "targets": ["all-linear"]}, "data": {"tokens": 50_000_000, "sequence_length": 2048,
+    "epochs": 2.0},
     "batch": {"global": 64, "micro": 4}, "precision": "bf16", "master_weights": "auto", "optimizer": "adamw-8bit",
     "checkpointing": "full", "attention": "flash", "sharding": "auto", "compile": True, "memory_format": "auto",
     "software": {"framework": "pytorch", "version": "2.9", "trainer": "tuned", "fused_loss": True},
     "constraints": {
         "budget_usd": 3000.0, "deadline_h": 72.0, "max_count": 8, "max_power_w": 4000.0, "vendors": ["nvidia", "amd"],
-        "segments": ["consumer", "workstation", "datacenter"], "min_memory_gib": 8.0, "ecc": False, "acquire": ["buy", "rent"],
+        "segments": ["consumer", "workstation", "datacenter"], "min_memory_gib": 8.0, "ecc": False,
+        "acquire": ["buy", "rent"],
         "quoted": False,
     },
     "economics": {
@@ -56,11 +63,15 @@ _FULL = {
 WORKLOADS: tuple[Any, ...] = (
     _FULL,
     {"model": {"name": "llama-3.1-8b"}, "method": "lora", "data": {"tokens": "50M"}},
-    {"model": {"name": "resnet50"}, "data": {"samples": 1281167, "epochs": 90}, "batch": {"global": 256, "micro": "auto"}},
-    {"model": {"name": "gpt2"}, "task": "inference", "inference": {"batch": 1, "prompt_tokens": 512, "new_tokens": 128, "kv_cache": "fp8"}},
+    {"model": {"name": "resnet50"}, "data": {"samples": 1281167, "epochs": 90}, "batch": {"global": 256,
+    "micro": "auto"}},
+    {"model": {"name": "gpt2"}, "task": "inference", "inference": {"batch": 1, "prompt_tokens": 512,
+    "new_tokens": 128, "kv_cache": "fp8"}},
     {"model": {"name": "gpt2"}, "task": "inference", "precision": "int4", "inference": {"batch": 4}},
-    {"model": {"name": "bert-base"}, "data": {"steps": 1000, "sequence_length": 128}, "optimizer": "sgd", "precision": "fp32"},
-    {"name": "two", "model": {"transformer": _DECODER}, "sharding": {"data": 2, "tensor": 1, "pipeline": 1, "strategy": "fsdp"}},
+    {"model": {"name": "bert-base"}, "data": {"steps": 1000, "sequence_length": 128}, "optimizer": "sgd",
+    "precision": "fp32"},
+    {"name": "two", "model": {"transformer": _DECODER}, "sharding": {"data": 2, "tensor": 1, "pipeline": 1,
+    "strategy": "fsdp"}},
     {"model": {"transformer": _EXPERTS}, "data": {"tokens": 2e9}, "batch": {"global": 32}},
     {"model": {"transformer": _IMAGE}, "data": {"samples": 50000, "epochs": 3}},
     {"model": {"transformer": _SPEECH}, "data": {"samples": 50000, "epochs": 3.5}, "batch": {"micro": 2}},
@@ -100,7 +111,8 @@ def rich_workload(rng: random.Random) -> Any:
 
 QUOTES: tuple[Any, ...] = (
     {"quotes": [
-        {"vendor": "Wolke AG", "gpu": "H100 SXM", "unit_price": 15.20, "currency": "EUR", "per": "hour", "gpus_per_instance": 8,
+        {"vendor": "Wolke AG", "gpu": "H100 SXM", "unit_price": 15.20, "currency": "EUR", "per": "hour",
+        "gpus_per_instance": 8,
          "date": "2026-11-18", "valid_until": "2027-06-30"},
         {"vendor": "Acme", "gpu": "RTX 4090", "unit_price": 1650.0, "currency": "USD", "quantity": 2,
          "lead_time_days": 14, "date": "2026-11-18", "note": "new"},
@@ -112,7 +124,8 @@ PROFILE: Any = {
     "schema": "gpu-advisor/calibration/1", "date": "2026-11-01", "mode": "quick",
     "device": {
         "kind": "gpu", "backend": "cuda", "name": "NVIDIA GeForce RTX 4090", "gpu": "rtx-4090", "memory_mib": 24564.0,
-        "compute_capability": "8.9", "units": 128, "clock_mhz": 2520.0, "power_limit_w": 450.0, "default_power_limit_w": 450.0,
+        "compute_capability": "8.9", "units": 128, "clock_mhz": 2520.0, "power_limit_w": 450.0,
+        "default_power_limit_w": 450.0,
         "pcie_generation": 4, "pcie_lanes": 16, "cache_mib": 72.0,
     },
     "software": {"torch": "2.13.0", "python": "3.13.0", "gpu_advisor": "1", "driver": "580.1"},
@@ -124,7 +137,8 @@ PROFILE: Any = {
 
 SESSION: Any = {
     "version": 1, "source": "llama-3.1-8b", "settings": {"method": "lora", "data.tokens": "50e6", "batch.micro": "8"},
-    "objective": "cost", "compared": [{"gpu": "rtx-4090", "count": 1}, {"gpu": "rtx-3090", "count": 2}], "theme": "advisor-light",
+    "objective": "cost", "compared": [{"gpu": "rtx-4090", "count": 1}, {"gpu": "rtx-3090", "count": 2}],
+    "theme": "advisor-light",
     "mode": "decide", "shows_excluded": False, "sort_key": "memory", "sort_reverse": True,
 }  # fmt: skip
 
@@ -136,9 +150,11 @@ FLEETS: tuple[Any, ...] = (
              "workload": {"model": {"name": "gpt2"}, "method": "lora", "data": {"tokens": 50_000_000}}},
             {"runs_per_week": 7, "acquire": ["buy"], "workload": {"model": {"trees": {"rows": 11e6, "features": 28}}}},
             {"name": "chat", "requests_per_s": 4.0, "hours_per_week": 60.0,
-             "workload": {"model": {"name": "gpt2"}, "task": "inference", "inference": {"prompt_tokens": 100, "batch": 8}}},
+             "workload": {"model": {"name": "gpt2"}, "task": "inference", "inference": {"prompt_tokens": 100,
+             "batch": 8}}},
         ],
-        "constraints": {"budget_usd": 60000.0, "vendors": ["nvidia", "amd"], "min_memory_gib": 8.0, "max_power_w": 5000.0},
+        "constraints": {"budget_usd": 60000.0, "vendors": ["nvidia", "amd"], "min_memory_gib": 8.0,
+        "max_power_w": 5000.0},
         "economics": {"country": "DE", "residual_share": 0.2, "idle_share": 0.5, "horizon_years": 3.0},
         "utilisation": 0.8, "cautious": True,
     },

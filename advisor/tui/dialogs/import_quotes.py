@@ -15,6 +15,7 @@ from advisor.errors import AdvisorError
 from advisor.quote_files import read_how
 from advisor.tui.dialogs.dialog import Dialog
 from advisor.tui.plain import plain
+from advisor.user_paths import user_path
 
 if TYPE_CHECKING:
     from advisor.quote_files import QuoteFiles
@@ -92,7 +93,7 @@ class ImportQuotes(Dialog["ImportAnswer"]):
                 rates=_listed(text["rates"]), columns=_listed(text["columns"]), decimal=text["decimal"],
                 date_order=text["date_order"], currency=text["currency"],
             )  # fmt: skip
-            answer = await self._keep(Path(text["path"]).expanduser(), how, self._replace)
+            answer = await self._keep(user_path(text["path"]), how, self._replace)
         except AdvisorError as error:
             # The hint of the command line is an option; here it is a second press.
             other = "--force" in (error.hint or "")

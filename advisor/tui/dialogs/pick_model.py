@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
 from textual import on, work
@@ -20,6 +19,7 @@ from advisor.errors import AdvisorError
 from advisor.tui.dialogs.dialog import Dialog
 from advisor.tui.plain import plain
 from advisor.units import format_count
+from advisor.user_paths import user_path
 
 if TYPE_CHECKING:
     from advisor.documents import ModelDocument
@@ -138,17 +138,9 @@ class PickModel(Dialog[str]):
         self.dismiss(name)
 
 
-def _expanded(text: str) -> Path:
-    """Return a path with the user's folder for ``~``, as it is where there is no such user."""
-    try:
-        return Path(text).expanduser()
-    except RuntimeError:
-        return Path(text)
-
-
 def _is_file(text: str) -> bool:
     try:
-        return _expanded(text).is_file()
+        return user_path(text).is_file()
     except (OSError, ValueError):
         return False
 
@@ -187,7 +179,7 @@ def _marked(name: str, words: Sequence[str]) -> Content:
 
 def _files(text: str) -> Iterator[tuple[str, Content]]:
     """Yield folders and documents whose path begins with a text."""
-    path = _expanded(text)
+    path = user_path(text)
     folder, start = (
         (path, "") if text.endswith(("/", "\\")) or text in (".", "..", "~") else (path.parent, path.name)
     )
