@@ -8,12 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 from advisor.errors import InputError, nearest
 from advisor.hardware import Device, NameIndex
 from advisor.user_paths import is_file, is_folder
 from advisor.yaml_io import data_root, locate, parse, read_text, validate
+
+MOST_ENTRIES = 20_000
+"""Files and folders below a catalog folder; with more it is another folder, such as a whole disk."""
 
 _ONLY_WHERE_GIVEN = frozenset({"launch_price", "tensor"})
 """Groups that not every device has: their defaults complete an entry's own group and never create one."""
@@ -96,13 +100,20 @@ def _files(folder: Path) -> tuple[Path, ...]:
     Its folder ``calibration`` holds profiles, which are no entries.
 
     Raises:
-        InputError: there is no such folder.
+        InputError: there is no such folder, or it holds more than a catalog.
     """
     if is_file(folder):
         return (folder,)
     if not is_folder(folder):
         raise InputError("no such folder", source=str(folder))
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in {".yaml", ".yml", ".json"})
+    everything = list(islice(folder.rglob("*"), MOST_ENTRIES + 1))
+    if len(everything) > MOST_ENTRIES:
+        raise InputError(
+            f"more than {MOST_ENTRIES:,} files and folders lie below it",
+            source=str(folder),
+            accepted="a folder that holds catalog entries alone",
+        )
+    found = (path for path in everything if path.suffix.lower() in {".yaml", ".yml", ".json"})
     entries = (path for path in found if path.is_file() and folder / "calibration" not in path.parents)
     return tuple(sorted(entries, key=lambda path: path.as_posix()))
 
