@@ -16,7 +16,7 @@ from pathlib import Path
 
 from advisor.errors import AdvisorError, ExternalError, InputError, nearest
 from advisor.network import NetworkTable
-from advisor.paths import file_stem
+from advisor.paths import file_stem, is_folder
 from advisor.profile import Profile
 from advisor.suite import Suite
 from advisor.user_data import DATA_VARIABLE, user_data_folder
@@ -93,7 +93,7 @@ def read_profile(path: Path) -> Profile:
             accepted=f"a file written by gpu-advisor calibrate, with schema {SCHEMA}{VERSION}",
         )  # fmt: skip
     number = named.removeprefix(SCHEMA)
-    if not number.isdigit() or int(number) > VERSION:
+    if number != str(VERSION):
         raise InputError(
             "the calibration is of a newer version than this program reads", source=source, field="schema", value=named,
             accepted=f"{SCHEMA}{VERSION}", hint="update gpu-advisor, or calibrate again with this version",
@@ -121,7 +121,7 @@ def stored_profiles(folders: Sequence[Path]) -> tuple[tuple[StoredProfile, ...],
 
 
 def _files(folder: Path) -> list[Path]:
-    if not folder.is_dir():
+    if not is_folder(folder):
         return []
     return sorted(path for path in folder.iterdir() if path.suffix.lower() in (".yaml", ".yml"))
 

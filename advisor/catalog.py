@@ -8,12 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
+from itertools import islice
 from pathlib import Path
 
 from advisor.errors import InputError, nearest
 from advisor.hardware import Device, NameIndex
+from advisor.paths import is_file, is_folder
 from advisor.user_data import user_configuration_folder
-from advisor.yaml_io import data_root, parse, read_text, validate
+from advisor.yaml_io import data_root, locate, parse, read_text, validate
+
+MOST_ENTRIES = 20_000
+"""Files and folders below a catalog folder; with more it is another folder, such as a whole disk."""
 
 _ONLY_WHERE_GIVEN = frozenset({"launch_price", "tensor"})
 """Groups that not every device has: their defaults complete an entry's own group and never create one."""
@@ -94,13 +99,20 @@ def _files(folder: Path) -> tuple[Path, ...]:
     Its folder ``calibration`` holds profiles, which are no entries.
 
     Raises:
-        InputError: there is no such folder.
+        InputError: there is no such folder, or it holds more than a catalog.
     """
-    if folder.is_file():
+    if is_file(folder):
         return (folder,)
-    if not folder.is_dir():
+    if not is_folder(folder):
         raise InputError("no such folder", source=str(folder))
-    found = (path for path in folder.rglob("*") if path.suffix.lower() in {".yaml", ".yml", ".json"})
+    everything = list(islice(folder.rglob("*"), MOST_ENTRIES + 1))
+    if len(everything) > MOST_ENTRIES:
+        raise InputError(
+            f"more than {MOST_ENTRIES:,} files and folders lie below it",
+            source=str(folder),
+            accepted="a folder that holds catalog entries alone",
+        )
+    found = (path for path in everything if path.suffix.lower() in {".yaml", ".yml", ".json"})
     entries = (path for path in found if path.is_file() and folder / "calibration" not in path.parents)
     return tuple(sorted(entries, key=lambda path: path.as_posix()))
 
@@ -169,8 +181,34 @@ def _read_user_file(path: Path, known: Mapping[str, Device]) -> list[Device]:
         base = _as_raw(earlier) if earlier is not None else {"sources": {"*": source}}
         raw = merge(base, raw)
         raw |= {"origin": source, "overrides": earlier is not None}
-        found.append(validate(Device, raw, source, text, at=("devices", device_id)))
+        device = validate(Device, raw, source, text, at=("devices", device_id))
+        _check_architecture(device, source, text)
+        found.append(device)
     return found
+
+
+def _check_architecture(device: Device, source: str, text: str) -> None:
+    """Refuse a generation of which the cost model knows nothing.
+
+    Other vendors, and processors, have constants of their own for generations that are not named.
+
+    Raises:
+        InputError: no shipped GPU of NVIDIA has this architecture.
+    """
+    if device.kind != "gpu" or device.vendor != "nvidia":
+        return
+    known = {each.architecture for each in shipped_devices() if (each.kind, each.vendor) == ("gpu", "nvidia")}
+    if device.architecture not in known:
+        raise InputError(
+            "nothing is known of this generation",
+            source=source,
+            line=locate(text, ("devices", device.id, "architecture")),
+            field=f"devices.{device.id}.architecture",
+            value=device.architecture,
+            accepted=", ".join(sorted(known)),
+            candidates=nearest(device.architecture, known),
+            hint="of a newer generation, name the one it is most like",
+        )
 
 
 def _as_raw(device: Device) -> dict[str, object]:

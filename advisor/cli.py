@@ -14,10 +14,10 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, NoReturn, TextIO, TypeVar
 
 from advisor import __version__, diagnostics
-from advisor.errors import AdvisorError, ExitCode, ExternalError, InputError, shorten
+from advisor.errors import AdvisorError, ExitCode, ExternalError, InputError, one_line, shorten
 from advisor.help_examples import examples_of
 from advisor.objective import OBJECTIVES
-from advisor.paths import given_path
+from advisor.paths import given_path, is_file, is_folder
 
 if TYPE_CHECKING:
     import datetime
@@ -104,7 +104,7 @@ class _Parser(argparse.ArgumentParser):
     """Reports what is wrong with a command line as every other bad input is reported."""
 
     def error(self, message: str) -> NoReturn:
-        raise InputError(message, hint=f"{self.prog} --help")
+        raise InputError(one_line(message), hint=f"{self.prog} --help")
 
     def _print_message(self, message: str, file: object = None) -> None:
         """Print help and version as answers are printed: argparse hides that they could not be written."""
@@ -933,7 +933,7 @@ def _open(args: argparse.Namespace, ask: Callable[[TorchModel], bool] | None = N
 
     folders = [given_path(folder) for folder in args.catalog]
     for folder in folders:
-        if not folder.is_dir():
+        if not is_folder(folder):
             raise InputError(
                 "not a folder", source="--catalog", value=str(folder), accepted="a folder of YAML files"
             )
@@ -1106,7 +1106,7 @@ def _page(args: argparse.Namespace) -> Page:
     columns = os.environ.get("COLUMNS", "")
     if args.width is not None:
         width = args.width
-    elif columns.isdigit() and int(columns) > 0:
+    elif columns.isascii() and columns.isdigit() and 0 < len(columns.lstrip("0")) < 10:
         width = int(columns)
     else:
         width = shutil.get_terminal_size((80, 24)).columns if terminal else 80
@@ -1166,13 +1166,13 @@ def _emit(text: str) -> None:
 
 def _check_output(option: str, name: str, *, force: bool) -> None:
     path = given_path(name)
-    if path.is_dir():
+    if is_folder(path):
         raise InputError("this is a folder", source=f"{option} {name}", accepted="a file")
-    if not path.parent.is_dir():
+    if not is_folder(path.parent):
         raise InputError(
             "the folder does not exist", source=option, value=name, accepted="a file in a folder"
         )
-    if path.is_file() and not force:
+    if is_file(path) and not force:
         raise InputError("the file exists", source=f"{option} {name}", hint="--force replaces it")
 
 

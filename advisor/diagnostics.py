@@ -174,24 +174,23 @@ def error_answer(error: AdvisorError) -> ErrorAnswer:
     from advisor.documents import ErrorAnswer, PlaceDocument
 
     place = PlaceDocument(code=int(error.exit_code), kind=_KINDS.get(error.exit_code, "outside"),
-                          message=_printable(error.message), hint=error.hint)  # fmt: skip
+                          message=plain(error.message), hint=_printable(error.hint))  # fmt: skip
     if isinstance(error, InputError):
         place = place.model_copy(
             update={
-                "source": error.source,
+                "source": _printable(error.source),
                 "line": error.line,
-                "field": None if error.field is None else _printable(error.field),
-                "value": None if error.value is None else shorten(error.value),
-                "accepted": error.accepted,
-                "candidates": error.candidates,
+                "field": _printable(error.field),
+                "value": None if error.value is None else plain(shorten(error.value)),
+                "accepted": _printable(error.accepted),
+                "candidates": tuple(plain(each) for each in error.candidates),
             }
         )
     return ErrorAnswer(error=place)
 
 
-def _printable(text: str) -> str:
-    """Return text that any encoding of Unicode can hold: lone surrogates are replaced."""
-    return plain(text.encode("utf-8", "replace").decode("utf-8"))
+def _printable(text: str | None) -> str | None:
+    return None if text is None else plain(text)
 
 
 def _say(kind: str, message: str, color: bool) -> None:

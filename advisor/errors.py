@@ -37,7 +37,8 @@ class AdvisorError(Exception):
         self.hint = hint
 
     def __str__(self) -> str:
-        return self.message if self.hint is None else f"{self.message}\n  hint: {self.hint}"
+        message = one_line(self.message)
+        return message if self.hint is None else f"{message}\n  hint: {one_line(self.hint)}"
 
 
 class InputError(AdvisorError):
@@ -89,17 +90,18 @@ class InputError(AdvisorError):
         )
 
     def __str__(self) -> str:
-        place = ":".join(str(part) for part in (self.source, self.line) if part is not None)
-        head = ": ".join(part for part in (place, self.field) if part)
+        # A name with a line break in it must not pass for a line of ours.
+        place = ":".join(one_line(str(part)) for part in (self.source, self.line) if part is not None)
+        head = ": ".join(part for part in (place, one_line(self.field or "")) if part)
         lines = [f"{head}: {self.message}" if head else self.message]
         if self.value is not None:
             lines.append(f"  got: {shorten(self.value)}")
         if self.accepted:
-            lines.append(f"  accepted: {self.accepted}")
+            lines.append(f"  accepted: {one_line(self.accepted)}")
         if self.candidates:
-            lines.append(f"  did you mean: {', '.join(self.candidates)}?")
+            lines.append(f"  did you mean: {one_line(', '.join(self.candidates))}?")
         if self.hint:
-            lines.append(f"  hint: {self.hint}")
+            lines.append(f"  hint: {one_line(self.hint)}")
         return "\n".join(lines)
 
 
@@ -113,6 +115,11 @@ class MissingExtraError(AdvisorError):
     """An optional dependency is needed for this command."""
 
     exit_code = ExitCode.MISSING_EXTRA
+
+
+def one_line(text: str) -> str:
+    """Return text with its line breaks and tabs as spaces."""
+    return " ".join(text.splitlines()).replace("\t", " ")
 
 
 def shorten(value: object, limit: int = 80) -> str:

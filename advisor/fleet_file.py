@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import Field, model_validator
 
 from advisor.errors import InputError
-from advisor.paths import given_path
+from advisor.paths import given_path, is_file
 from advisor.quantity import Model
 from advisor.workload import Constraints, Economics, Workload
 from advisor.workload_file import build_workload, read_workload
@@ -21,7 +21,7 @@ MONTHS_PER_YEAR = 12
 
 Way = Literal["buy", "rent"]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
-Rate = Annotated[float, Field(gt=0, le=1e9)]
+Rate = Annotated[float, Field(ge=1e-6, le=1e9)]
 
 RATES = ("runs_per_week", "runs_per_month", "runs_per_year", "runs", "requests_per_s")
 _SUFFIXES = (".yaml", ".yml", ".json")
@@ -40,9 +40,9 @@ class FleetEntry(Model):
     """In the whole horizon."""
     requests_per_s: Rate | None = None
     """Of a served model: what the fleet must keep up with in each of ``hours_per_week``."""
-    hours_per_week: Annotated[float, Field(gt=0, le=168)] | None = None
+    hours_per_week: Annotated[float, Field(ge=1e-3, le=168)] | None = None
     """In which a model is served; all 168 when left out."""
-    deadline_h: Annotated[float, Field(gt=0)] | None = None
+    deadline_h: Annotated[float, Field(ge=1e-6, le=1e9)] | None = None
     """Of each run, from its start."""
     acquire: Annotated[tuple[Way, ...], Field(min_length=1)] | None = None
     """Replaces what workload and fleet allow."""
@@ -72,7 +72,7 @@ class FleetFile(Model):
     every run whose own is not given."""
     economics: Economics = Economics()
     """The machines around bought cards count (``host_usd_per_gpu: auto``) unless the document says otherwise."""
-    utilisation: Annotated[float, Field(gt=0, le=1)] | None = None
+    utilisation: Annotated[float, Field(ge=1e-3, le=1)] | None = None
     """Largest share of a week that bought GPUs may be planned busy."""
     cautious: bool = False
     """Plan with the upper end of times instead of the value."""
@@ -218,7 +218,7 @@ def _workload(entry: FleetEntry, place: _Place) -> Workload:
     given = entry.workload
     if isinstance(given, str) and _is_path(given, place.folder):
         path = place.folder / given_path(given)
-        if not path.is_file():
+        if not is_file(path):
             raise place.error("no such file", "workload", given, "a path relative to the fleet's file")
         return read_workload(str(path))
     return build_workload(given, place.source, place.text, folder=place.folder, at=f"{place.field}.workload")
@@ -228,10 +228,7 @@ def _is_path(value: str, folder: Path) -> bool:
     """Tell a file beside the fleet's from the name of a shipped model."""
     if any(separator in value for separator in "/\\") or value.lower().endswith(_SUFFIXES):
         return True
-    try:
-        return (folder / value).is_file()
-    except (OSError, ValueError):
-        return False
+    return is_file(folder / value)
 
 
 def _model_name(workload: Workload) -> str | None:

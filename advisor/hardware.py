@@ -7,13 +7,14 @@ business.
 
 from __future__ import annotations
 
+import datetime
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from enum import StrEnum
 from functools import cached_property
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from advisor.errors import InputError, nearest
 from advisor.quantity import Model
@@ -21,6 +22,34 @@ from advisor.quantity import Model
 Vendor = Literal["nvidia", "amd", "intel", "apple"]
 Segment = Literal["consumer", "laptop", "workstation", "datacenter", "embedded", "apple"]
 Unverified = Literal["from memory", "estimated", "assumed like sibling"]
+
+
+def earliest_day(date: str) -> datetime.date:
+    """Return the first day that the date of a price can mean; of a span of years that of the later one.
+
+    Args:
+        date: a day, a month, a year or a span of years, such as 2026-08-19, 2026-08, 2026 or 2025-2026.
+
+    Raises:
+        ValueError: there is no such day.
+    """
+    year = int(date[5:] if len(date) == 9 else date[:4])
+    month = int(date[5:7]) if len(date) in (7, 10) else 1
+    return datetime.date(year, month, int(date[8:]) if len(date) == 10 else 1)
+
+
+def _exists(date: str) -> str:
+    try:
+        earliest_day(date)
+    except ValueError:
+        raise ValueError(f"there is no such day: {date}") from None
+    return date
+
+
+PriceDate = Annotated[
+    str, Field(pattern=r"^[0-9]{4}(-[0-9]{2}(-[0-9]{2})?|-[0-9]{4})?$"), AfterValidator(_exists)
+]
+"""A day, a month, a year or a span of years, as exact as the source of a price is."""
 
 TOLERANCE = 0.03
 """Largest relative disagreement between two numbers of one entry that needs no written reason."""
@@ -47,26 +76,26 @@ class Memory(Model):
     ``bandwidth_gb_s`` is in 1e9 bytes per second. ``data_rate_gbps`` is bits per second and pin in 1e9.
     """
 
-    size_gib: float = Field(gt=0)
+    size_gib: float = Field(ge=0.01, le=1e5)
     type: str
-    bus_bits: int | None = Field(default=None, gt=0)
-    data_rate_gbps: float | None = Field(default=None, gt=0)
-    bandwidth_gb_s: float = Field(gt=0)
+    bus_bits: int | None = Field(default=None, gt=0, le=10**6)
+    data_rate_gbps: float | None = Field(default=None, gt=0, le=1e4)
+    bandwidth_gb_s: float = Field(ge=0.01, le=1e6)
     ecc: bool | None = None
-    reported_mib: int | None = Field(default=None, gt=0)
+    reported_mib: int | None = Field(default=None, gt=0, le=10**8)
     unified: bool = False
 
 
 class Compute(Model):
     """Scalar and vector units. Rates in TFLOP/s at the boost clock, without tensor cores."""
 
-    multiprocessors: int | None = Field(default=None, gt=0)
-    cores: int | None = Field(default=None, gt=0)
-    boost_clock_mhz: float | None = Field(default=None, gt=0)
-    l2_mib: float | None = Field(default=None, ge=0)
-    fp64_tflops: float | None = Field(default=None, ge=0)
-    fp32_tflops: float = Field(gt=0)
-    fp16_tflops: float | None = Field(default=None, ge=0)
+    multiprocessors: int | None = Field(default=None, gt=0, le=10**6)
+    cores: int | None = Field(default=None, gt=0, le=10**8)
+    boost_clock_mhz: float | None = Field(default=None, ge=1, le=1e5)
+    l2_mib: float | None = Field(default=None, ge=0, le=1e6)
+    fp64_tflops: float | None = Field(default=None, ge=0, le=1e6)
+    fp32_tflops: float = Field(ge=1e-4, le=1e6)
+    fp16_tflops: float | None = Field(default=None, ge=0, le=1e6)
 
 
 class TensorRate(Model):
@@ -74,7 +103,7 @@ class TensorRate(Model):
 
     format: NumberFormat
     accumulate: Literal["fp32", "fp16", "int32"]
-    tflops: float = Field(gt=0)
+    tflops: float = Field(ge=1e-4, le=1e6)
 
 
 class TensorCores(Model):
@@ -84,9 +113,9 @@ class TensorCores(Model):
     """
 
     generation: str
-    number: int | None = Field(default=None, gt=0)
+    number: int | None = Field(default=None, gt=0, le=10**7)
     rates: tuple[TensorRate, ...]
-    clock_mhz: float | None = Field(default=None, gt=0)
+    clock_mhz: float | None = Field(default=None, ge=1, le=1e5)
     """Clock behind ``rates`` where it is not the boost clock."""
     half_rate_fp32_accumulate: bool = False
     """True where the vendor halves what accumulates in fp32 (GeForce from Turing on, L40, A10G)."""
@@ -108,10 +137,10 @@ class TensorCores(Model):
 class Board(Model):
     """What a buyer must power, cool and plug in."""
 
-    tdp_w: float = Field(gt=0)
-    devices_per_board: int = Field(default=1, ge=1)
+    tdp_w: float = Field(ge=0.1, le=1e5)
+    devices_per_board: int = Field(default=1, ge=1, le=1000)
     form_factor: str | None = None
-    slots: float | None = None
+    slots: float | None = Field(default=None, ge=0, le=100)
     power_connectors: str | None = None
     passive: bool | None = None
 
@@ -119,10 +148,10 @@ class Board(Model):
 class Links(Model):
     """Ways in and out. ``nvlink_gb_s`` (also Infinity Fabric, Xe Link) is the total of both directions."""
 
-    pcie_generation: int | None = None
-    pcie_lanes: int | None = None
-    nvlink_gb_s: float | None = Field(default=None, ge=0)
-    nvlink_domain: int = Field(default=8, ge=2)
+    pcie_generation: int | None = Field(default=None, ge=1, le=6)
+    pcie_lanes: int | None = Field(default=None, ge=1, le=32)
+    nvlink_gb_s: float | None = Field(default=None, ge=0, le=1e6)
+    nvlink_domain: int = Field(default=8, ge=2, le=10**5)
     """GPUs that reach each other at ``nvlink_gb_s``: 8 in the usual node, 72 in an NVL72 rack."""
 
 
@@ -138,8 +167,8 @@ class Identifiers(Model):
 class LaunchPrice(Model):
     """Price at launch in US dollars with its month and source."""
 
-    usd: float = Field(gt=0)
-    date: str
+    usd: float = Field(ge=1e-6, le=1e7)
+    date: PriceDate
     source: str
     unverified: Unverified | None = None
 
@@ -159,13 +188,13 @@ class Device(Model):
     architecture: str
     segment: Segment
     released: str | None = None
-    compute_capability: str | None = None
+    compute_capability: str | None = Field(default=None, pattern=r"^[0-9]{1,3}\.[0-9]{1,3}$")
     memory: Memory
     compute: Compute
     tensor: TensorCores | None = None
     board: Board
     links: Links = Links()
-    mig_instances: int = 0
+    mig_instances: int = Field(default=0, ge=0, le=1000)
     identifiers: Identifiers = Identifiers()
     launch_price: LaunchPrice | None = None
     sources: Mapping[str, str]

@@ -15,6 +15,7 @@ from advisor.errors import ExternalError, InputError, nearest
 from advisor.execution import LearnerConstants
 from advisor.hub_model import HubModel, is_hub_id
 from advisor.network import NetworkTable
+from advisor.paths import is_there
 from advisor.torch_model import TorchModel
 from advisor.workload import Transformer, Workload
 from advisor.yaml_io import read_yaml
@@ -183,7 +184,7 @@ def hub_subject(model: HubModel) -> TransformerSubject:
 def _from_hugging_face(place: str, hub: AskHub | None) -> Subject:
     """Return the model of a config.json, or of a model of the hub."""
     path = Path(place)
-    if path.exists():
+    if is_there(path):
         config = read_yaml(path)
         if not isinstance(config, dict):
             raise InputError("not a config.json", source=place, accepted="a JSON object with model_type")

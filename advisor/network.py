@@ -17,8 +17,8 @@ NetworkTask = Literal["train", "inference"]
 class Linear(Model):
     """A number of bytes that grows with the micro-batch."""
 
-    fixed: Annotated[float, Field(ge=0)]
-    per_sample: Annotated[float, Field(ge=0)]
+    fixed: Annotated[float, Field(ge=0, le=1e24)]
+    per_sample: Annotated[float, Field(ge=0, le=1e24)]
 
 
 _KINDS = {kind.label: kind for kind in Kind}
@@ -27,7 +27,7 @@ _PHASES = {phase.name.lower(): phase for phase in (Phase.FORWARD, Phase.BACKWARD
 
 def _named(names: Mapping[str, Any]) -> BeforeValidator:
     def check(value: object) -> object:
-        if value not in names:
+        if not isinstance(value, str) or value not in names:
             raise ValueError(f"one of {', '.join(names)}; got {value!r}")
         return value
 
@@ -46,7 +46,7 @@ class Row(NamedTuple):
     operator: Annotated[str, Field(max_length=80)]
     kind: Annotated[str, _named(_KINDS)]
     phase: Annotated[str, _named(_PHASES)]
-    repeat: Annotated[float, Field(gt=0, le=1e9)]
+    repeat: Annotated[float, Field(ge=1e-6, le=1e9)]
     launches: Size
     launches_per_sample: Size
     flops: Size
@@ -136,13 +136,13 @@ class Origin(Model):
 class Parameters(Model):
     """Numbers of elements; shared tensors count once."""
 
-    total: Annotated[int, Field(ge=0)]
+    total: Annotated[int, Field(ge=0, le=10**18)]
     trainable: Annotated[int, Field(ge=0)]
-    tensors: Annotated[int, Field(ge=0)]
+    tensors: Annotated[int, Field(ge=0, le=10**12)]
     largest_tensor: Annotated[int, Field(ge=0)]
     largest_module: Annotated[int, Field(ge=0)]
     """Parameters of the module that holds the most itself, without those of its submodules."""
-    buffer_bytes: Annotated[int, Field(ge=0)] = 0
+    buffer_bytes: Annotated[int, Field(ge=0, le=10**18)] = 0
 
     @model_validator(mode="after")
     def _adds_up(self) -> Self:
@@ -165,7 +165,7 @@ class NetworkTable(Model):
     family: str = "custom"
     unit: str = "sample"
     """What one sample is, for people: image, sequence, utterance."""
-    tokens_per_sample: Annotated[float, Field(gt=0)] | None = None
+    tokens_per_sample: Annotated[float, Field(ge=1e-6, le=1e12)] | None = None
     usual_batch: Annotated[int, Field(ge=1, le=10**8)] | None = None
     """Samples of one step in published recipes, used where the workload names no batch."""
     parameters: Parameters

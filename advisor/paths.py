@@ -1,4 +1,4 @@
-"""Paths as users type them, and names of files that every system accepts."""
+"""Paths as users write them, also such as the system refuses, and names of files that every system accepts."""
 
 from __future__ import annotations
 
@@ -36,3 +36,27 @@ def file_stem(text: str, otherwise: str) -> str:
     )
     stem = stem.strip(".-") or otherwise
     return f"{stem}-" if stem.partition(".")[0].casefold() in _RESERVED else stem
+
+
+def is_file(path: Path) -> bool:
+    """Say whether there is such a file; not where the system refuses the name."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False
+
+
+def is_folder(path: Path) -> bool:
+    """Say whether there is such a folder; not where the system refuses the name."""
+    try:
+        return path.is_dir()
+    except (OSError, ValueError):
+        return False
+
+
+def is_there(path: Path) -> bool:
+    """Say whether anything has this path; not where the system refuses the name."""
+    try:
+        return path.exists()
+    except (OSError, ValueError):
+        return False

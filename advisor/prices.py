@@ -18,7 +18,7 @@ from typing import Literal, get_args
 from pydantic import Field
 
 from advisor.errors import InputError, nearest
-from advisor.hardware import Unverified
+from advisor.hardware import PriceDate, Unverified, earliest_day
 from advisor.quantity import Model
 from advisor.units import MIB, plain
 from advisor.yaml_io import validate
@@ -47,7 +47,7 @@ _PUBLIC = tuple(kind for kind in get_args(PriceKind) if not kind.startswith("quo
 LARGEST_LIVE_BYTES = 32 * MIB
 """Largest table of live prices that is written, and so the largest that is read."""
 
-_DATE = re.compile(r"\d{4}(-\d{2}(-\d{2})?|-\d{4})?\Z")
+_DATE = re.compile(r"[0-9]{4}(-[0-9]{2}(-[0-9]{2})?|-[0-9]{4})?\Z")
 
 
 _Line = tuple[int, list[str]]
@@ -71,8 +71,8 @@ class PriceRecord(Model):
     """What the provider calls the machine, such as p5.48xlarge."""
     gpus_per_instance: int = Field(default=1, ge=1, le=4096)
     """GPUs that are sold or rented together; an instance is billed whole."""
-    price_usd: float = Field(gt=0, le=1e7)
-    date: str = Field(pattern=r"^\d{4}(-\d{2}(-\d{2})?|-\d{4})?$")
+    price_usd: float = Field(ge=1e-6, le=1e7)
+    date: PriceDate
     source: str
     note: str | None = None
     unverified: Unverified | None = None
@@ -99,9 +99,7 @@ class PriceRecord(Model):
     @property
     def earliest_day(self) -> datetime.date:
         """The first day that the date can mean; of a span of years that of the later one."""
-        year = int(self.date[5:] if len(self.date) == 9 else self.date[:4])
-        month = int(self.date[5:7]) if len(self.date) in (7, 10) else 1
-        return datetime.date(year, month, int(self.date[8:]) if len(self.date) == 10 else 1)
+        return earliest_day(self.date)
 
     def age_days(self, today: datetime.date) -> int:
         """Return how old the price may be, in days; less than 0 where its date is still to come."""
@@ -227,10 +225,8 @@ def _check_width(header: Sequence[str], row: Sequence[str], source: str, line: i
 @lru_cache(maxsize=64)
 def _is_day(date: str) -> bool:
     """Say whether month and day of a well-formed date exist."""
-    if len(date) not in (7, 10):
-        return True
     try:
-        datetime.date.fromisoformat(date if len(date) == 10 else f"{date}-01")
+        earliest_day(date)
     except ValueError:
         return False
     return True

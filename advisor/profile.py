@@ -19,7 +19,7 @@ from advisor.workload import Precision
 Backend = Literal["cuda", "rocm", "mps", "xpu", "cpu"]
 """What torch runs on; ROCm devices are named ``cuda:0`` in torch all the same."""
 
-Seconds = Annotated[float, Field(gt=0, le=1e6)]
+Seconds = Annotated[float, Field(ge=1e-9, le=1e6)]
 Text = Annotated[str, Field(max_length=500)]
 
 
@@ -27,9 +27,9 @@ class Timing(Model):
     """Time of one thing that was repeated."""
 
     median_s: Seconds
-    spread: Annotated[float, Field(ge=1)]
+    spread: Annotated[float, Field(ge=1, le=1e6)]
     """Eight in ten repeats lie within the median over and times this."""
-    repeats: Annotated[int, Field(ge=1)]
+    repeats: Annotated[int, Field(ge=1, le=10**9)]
     stable: bool
     """False where repeats still disagreed when the time for them was over."""
 
@@ -40,7 +40,7 @@ class SuiteResult(Model):
     test: Annotated[str, Field(max_length=80)]
     precision: Precision
     memory_format: Literal["nchw", "nhwc"] = "nchw"
-    batch: Annotated[int, Field(ge=1)]
+    batch: Annotated[int, Field(ge=1, le=10**9)]
     forward: Timing | None = None
     """One forward pass that keeps what backward needs."""
     backward: Timing | None = None
@@ -51,10 +51,10 @@ class SuiteResult(Model):
     """A whole training step."""
     replayed: Timing | None = None
     """The kernels of the forward pass without their launches: recorded once and replayed as a graph."""
-    allocated_mib: Annotated[float, Field(ge=0)] | None = None
+    allocated_mib: Annotated[float, Field(ge=0, le=1e9)] | None = None
     """Most that torch's allocator handed out in a step."""
-    power_w: Annotated[float, Field(ge=0)] | None = None
-    clock_mhz: Annotated[float, Field(ge=0)] | None = None
+    power_w: Annotated[float, Field(ge=0, le=1e5)] | None = None
+    clock_mhz: Annotated[float, Field(ge=0, le=1e5)] | None = None
     note: Text | None = None
 
 
@@ -63,7 +63,7 @@ class TransferResult(Model):
 
     direction: Literal["to device", "from device"]
     pinned: bool
-    size_bytes: Annotated[int, Field(ge=1)]
+    size_bytes: Annotated[int, Field(ge=1, le=10**15)]
     timing: Timing
 
 
@@ -71,10 +71,10 @@ class CollectiveResult(Model):
     """One operation among several devices; ``size_bytes`` is that of the whole tensor, as in NCCL's tests."""
 
     operation: Literal["all-reduce", "all-gather", "reduce-scatter", "point-to-point"]
-    ranks: Annotated[int, Field(ge=2)]
-    nodes: Annotated[int, Field(ge=1)]
+    ranks: Annotated[int, Field(ge=2, le=10**5)]
+    nodes: Annotated[int, Field(ge=1, le=10**5)]
     library: Literal["nccl", "gloo", "rccl", "xccl"]
-    size_bytes: Annotated[int, Field(ge=1)]
+    size_bytes: Annotated[int, Field(ge=1, le=10**15)]
     timing: Timing
 
 
@@ -88,21 +88,21 @@ class MeasuredDevice(Model):
     gpu: Annotated[str, Field(max_length=80)] | None = None
     """Id of its catalog entry, null where the catalog has none."""
     vendor: Vendor | None = None
-    compute_capability: Annotated[str, Field(pattern=r"^\d+\.\d+$")] | None = None
+    compute_capability: Annotated[str, Field(pattern=r"^[0-9]{1,3}\.[0-9]{1,3}$")] | None = None
     pci_device_id: Annotated[str, Field(max_length=20)] | None = None
-    memory_mib: Annotated[float, Field(gt=0)]
+    memory_mib: Annotated[float, Field(ge=16, le=1e8)]
     """Total that the driver reports; of a processor, the memory of the machine."""
-    units: Annotated[int, Field(ge=1)] | None = None
+    units: Annotated[int, Field(ge=1, le=10**4)] | None = None
     """Multiprocessors of a GPU, physical cores of a processor that this process may use."""
-    cache_mib: Annotated[float, Field(ge=0)] | None = None
+    cache_mib: Annotated[float, Field(ge=0, le=1e6)] | None = None
     """Last-level cache."""
-    clock_mhz: Annotated[float, Field(gt=0)] | None = None
+    clock_mhz: Annotated[float, Field(ge=1, le=1e5)] | None = None
     """Highest clock that the driver allows."""
-    power_limit_w: Annotated[float, Field(gt=0)] | None = None
-    default_power_limit_w: Annotated[float, Field(gt=0)] | None = None
-    pcie_generation: Annotated[int, Field(ge=1)] | None = None
+    power_limit_w: Annotated[float, Field(ge=0.1, le=1e5)] | None = None
+    default_power_limit_w: Annotated[float, Field(ge=0.1, le=1e5)] | None = None
+    pcie_generation: Annotated[int, Field(ge=1, le=6)] | None = None
     """Of the link as it is under load, not what card and slot could do."""
-    pcie_lanes: Annotated[int, Field(ge=1)] | None = None
+    pcie_lanes: Annotated[int, Field(ge=1, le=32)] | None = None
     mig: bool = False
     """A slice of a GPU."""
     laptop: bool = False
@@ -125,18 +125,18 @@ class MeasuredHost(Model):
     system: Text
     """Operating system and architecture."""
     cpu: Text | None = None
-    cores: Annotated[int, Field(ge=1)] | None = None
-    memory_gib: Annotated[float, Field(gt=0)] | None = None
+    cores: Annotated[int, Field(ge=1, le=10**6)] | None = None
+    memory_gib: Annotated[float, Field(gt=0, le=1e6)] | None = None
 
 
 class Sensors(Model):
     """What NVML saw while the suite ran; null where it does not say."""
 
-    idle_w: Annotated[float, Field(ge=0)] | None = None
-    highest_w: Annotated[float, Field(ge=0)] | None = None
-    clock_mhz: Annotated[float, Field(ge=0)] | None = None
+    idle_w: Annotated[float, Field(ge=0, le=1e5)] | None = None
+    highest_w: Annotated[float, Field(ge=0, le=1e5)] | None = None
+    clock_mhz: Annotated[float, Field(ge=0, le=1e5)] | None = None
     """Median of the multiprocessors' clock under load."""
-    highest_c: float | None = None
+    highest_c: Annotated[float, Field(ge=-300, le=1000)] | None = None
     throttled: tuple[Text, ...] = ()
     """Reasons for which the clock was held down, the most frequent first, such as ``power limit 83 %``."""
     other_processes: Annotated[int, Field(ge=0)] | None = None
@@ -159,7 +159,7 @@ class Profile(Model):
     software: MeasuredSoftware
     host: MeasuredHost
     sensors: Sensors = Sensors()
-    context_mib: Annotated[float, Field(ge=0)] | None = None
+    context_mib: Annotated[float, Field(ge=0, le=1e9)] | None = None
     """Device memory that a process held before its first tensor, with the libraries' workspaces."""
     tests: tuple[SuiteResult, ...] = ()
     transfers: tuple[TransferResult, ...] = ()

@@ -18,7 +18,9 @@ _SUFFIXES = {
     "thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12,
 }  # fmt: skip
 _NUMBER = re.compile(r"^\s*([+-]?(?:\d[\d_,]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([A-Za-z]*)\s*$")
-_UNSAFE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+_UNSAFE = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+)
 
 
 def parse_count(text: str) -> float:
@@ -38,7 +40,7 @@ def parse_count(text: str) -> float:
 
 
 def plain(text: str) -> str:
-    """Return ``text`` without control, bidirectional and zero-width characters.
+    """Return ``text`` without control, bidirectional and zero-width characters, and lone halves of a character.
 
     Applied where outside text is read, so that no terminal, table or report can be steered by a name.
     """

@@ -17,8 +17,12 @@ from advisor.hardware import (
     TensorCores,
     TensorRate,
 )
-from advisor.profile import Profile
+from advisor.profile import MeasuredDevice, Profile
 from advisor.workload import Precision
+
+PLAUSIBLE_TFLOPS = 1e-3, 1e5
+PLAUSIBLE_GB_S = 0.1, 1e5
+"""What a rate can be that was measured; anything else is a damaged profile."""
 
 WATTS_PER_CORE = 10.0
 """Assumed draw of a processor's core under load, where nothing says it: servers and desktops lie at 5 to 15."""
@@ -41,7 +45,9 @@ def unlisted_id(profile: Profile) -> str:
 def unlisted_device(
     profile: Profile, rates_tflops: Mapping[Precision, float], bandwidth_gb_s: float, known: Iterable[Device]
 ) -> Device | None:
-    """Return the device of a profile whose ``device.gpu`` is null; None where maker, age or fp32 rate are not known.
+    """Return the device of a profile whose ``device.gpu`` is null.
+
+    None where maker, age or fp32 rate are not known, or what was measured is no rate of any device.
 
     Args:
         profile: of the device.
@@ -50,8 +56,14 @@ def unlisted_device(
         known: the catalog, for the architecture of a compute capability.
     """
     found = profile.device
-    architecture = _architecture(found.compute_capability, known)
-    if found.vendor is None or "fp32" not in rates_tflops or architecture is None:
+    architecture = _architecture(found, known)
+    rates_tflops = {
+        name: rate
+        for name, rate in rates_tflops.items()
+        if PLAUSIBLE_TFLOPS[0] <= rate <= PLAUSIBLE_TFLOPS[1]
+    }
+    plausible = PLAUSIBLE_GB_S[0] <= bandwidth_gb_s <= PLAUSIBLE_GB_S[1]
+    if found.vendor is None or "fp32" not in rates_tflops or architecture is None or not plausible:
         return None
     source = f"a calibration of {profile.date}"
     doubts = ["not in the catalog: its rates are measured, not those of a datasheet, and it has no price"]
@@ -98,14 +110,14 @@ def unlisted_device(
     )
 
 
-def _architecture(compute_capability: str | None, known: Iterable[Device]) -> str | None:
+def _architecture(found: MeasuredDevice, known: Iterable[Device]) -> str | None:
     """Return the architecture of a compute capability: that of the nearest earlier one, None where there is none.
 
     Other vendors than NVIDIA have no such number; constants of their vendor count.
     """
-    if compute_capability is None:
-        return "unknown"
-    own = tuple(map(int, compute_capability.split(".")))
+    if found.compute_capability is None:
+        return None if (found.kind, found.vendor) == ("gpu", "nvidia") else "unknown"
+    own = tuple(map(int, found.compute_capability.split(".")))
     earlier = [
         (device.capability, device.architecture)
         for device in known

@@ -107,5 +107,6 @@ def write_text_file(path: Path, text: str, *, replace: bool) -> None:
             temporary.replace(target)
     except FileExistsError:
         raise InputError("the file exists", value=str(path)) from None
-    except OSError as error:
-        raise ExternalError(f"{path}: cannot be written ({error.strerror or error})") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or error
+        raise ExternalError(f"{path}: cannot be written ({reason})") from None

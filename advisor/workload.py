@@ -219,7 +219,7 @@ class Data(Model):
     """How much is trained on: tokens, or samples times epochs, or steps."""
 
     samples: Count | None = None
-    epochs: Annotated[float, Field(gt=0, le=1e9)] | None = None
+    epochs: Annotated[float, Field(ge=1e-6, le=1e9)] | None = None
     sequence_length: Size | None = None
     tokens: Count | None = None
     steps: Count | None = None
@@ -275,13 +275,13 @@ class Inference(Model):
 class Constraints(Model):
     """What an acceptable answer must satisfy."""
 
-    budget_usd: Annotated[float, Field(gt=0)] | None = None
-    deadline_h: Annotated[float, Field(gt=0)] | None = None
+    budget_usd: Annotated[float, Field(ge=1e-6, le=1e15)] | None = None
+    deadline_h: Annotated[float, Field(ge=1e-6, le=1e9)] | None = None
     max_count: Annotated[int, Field(ge=1, le=16384)] | None = None
-    max_power_w: Annotated[float, Field(gt=0)] | None = None
+    max_power_w: Annotated[float, Field(ge=1e-3, le=1e12)] | None = None
     vendors: tuple[Vendor, ...] = ()
     segments: tuple[Segment, ...] = ()
-    min_memory_gib: Annotated[float, Field(gt=0)] | None = None
+    min_memory_gib: Annotated[float, Field(ge=1e-3, le=1e6)] | None = None
     ecc: bool = False
     acquire: tuple[Literal["buy", "rent"], ...] = ("buy", "rent")
     quoted: bool = False
@@ -298,8 +298,8 @@ class Economics(Model):
     carbon_g_per_kwh: Annotated[float, Field(ge=0, le=5000)] | None = None
     """Greenhouse gases of the grid; left out, those of the country, or of the world."""
     pue: Annotated[float, Field(ge=1, le=5)] = 1.2
-    hours_per_week: Annotated[float, Field(gt=0, le=168)] = 60.0
-    horizon_years: Annotated[float, Field(gt=0, le=30)] = 3.0
+    hours_per_week: Annotated[float, Field(ge=1e-3, le=168)] = 60.0
+    horizon_years: Annotated[float, Field(ge=1e-3, le=30)] = 3.0
     residual_share: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the purchase that the hardware still fetches at the end of the horizon."""
     idle_share: Annotated[float, Field(ge=0, le=1)] = 0.0

@@ -12,6 +12,7 @@ from typing import Literal, NamedTuple, TextIO
 
 from pydantic import Field
 
+from advisor import paths
 from advisor.errors import InputError
 from advisor.paths import given_path
 from advisor.quantity import Model
@@ -63,10 +64,7 @@ def is_file(source: str) -> bool:
     """Return whether a WORKLOAD names a file and not a shipped model."""
     if any(separator in source for separator in "/\\") or source.lower().endswith(_SUFFIXES):
         return True
-    try:
-        return Path(source).is_file()
-    except (OSError, ValueError):
-        return False
+    return paths.is_file(Path(source))
 
 
 def read_setting(option: str, field: str, text: str) -> Setting:
@@ -358,10 +356,7 @@ def _is_config_path(value: str, folder: Path) -> bool:
     """Tell a path from a hub id: ids look like ``owner/name``."""
     if value.startswith((".", "~")) or value.lower().endswith(_SUFFIXES) or Path(value).is_absolute():
         return True
-    try:
-        return (folder / value).is_file()
-    except (OSError, ValueError):
-        return False
+    return paths.is_file(folder / value)
 
 
 def _read_stream(stdin: TextIO | None) -> str:

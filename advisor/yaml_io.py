@@ -30,7 +30,7 @@ from yaml.events import (
     StreamEndEvent,
 )
 
-from advisor.errors import ExternalError, InputError, nearest, shorten
+from advisor.errors import ExternalError, InputError, nearest, one_line, shorten
 from advisor.units import plain
 
 try:
@@ -460,7 +460,7 @@ def _input_error(
     elif kind == "missing":
         message = "the field is missing"
     elif kind == "value_error":
-        message = plain(str(first["msg"])).removeprefix("Value error, ")
+        message = plain(one_line(str(first["msg"]))).removeprefix("Value error, ")
         value = None if isinstance(value, dict | list) else value
     else:
         message = "not an accepted value"

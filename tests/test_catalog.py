@@ -185,7 +185,7 @@ def test_a_new_entry_and_a_folder_in_the_configuration(
     [
         (NEW.replace("tdp_w", "tpd_w"), "devices.my-card.board.tpd_w", 9, "tdp_w"),
         (NEW.replace("nvidia", "nvidea"), "devices.my-card.vendor", 4, "nvidia"),
-        (NEW.replace("48", "-1"), "devices.my-card.memory.size_gib", 7, "greater than 0"),
+        (NEW.replace("48", "-1"), "devices.my-card.memory.size_gib", 7, "greater than or equal to 0.01"),
         (NEW.replace("my-card", "My Card"), "devices.My Card.id", 2, "pattern"),
         (NEW + "    origin: me\n", "devices.my-card.origin", None, "set by the reader"),
         (NEW + "    name: again\n", "name", 10, "twice"),

@@ -33,7 +33,7 @@ def read_table(path: Path) -> NetworkTable:
             accepted=f"a file written by describe, with schema {SCHEMA}{VERSION}",
         )  # fmt: skip
     number = named.removeprefix(SCHEMA)
-    if not number.isdigit() or int(number) > VERSION:
+    if number != str(VERSION):
         raise InputError(
             "the table is of a newer version than this program reads", source=str(path), field="schema", value=named,
             accepted=f"{SCHEMA}{VERSION}", hint="update gpu-advisor, or describe the network again with this version",

@@ -152,10 +152,10 @@ class Http:
                 too large.
         """
         sent = dict(headers or {})
-        if etag:
-            sent["If-None-Match"] = etag
-        if last_modified:
-            sent["If-Modified-Since"] = last_modified
+        for name, stamp in (("If-None-Match", etag), ("If-Modified-Since", last_modified)):
+            # A stamp is what a server said once, or a file of the user's: not every text can be sent as a header.
+            if stamp and stamp.isascii() and stamp.isprintable():
+                sent[name] = stamp
         return self._send("GET", url, params, sent, None, limit_bytes)
 
     def post_json(self, url: str, document: object, *, limit_bytes: int = LIMIT_BYTES) -> Reply:
@@ -245,7 +245,7 @@ class Http:
             raise _TryAgainError(f"not reached ({said})", reached=False) from None
         except httpx.TimeoutException:
             raise _TryAgainError(f"no answer within {self._timeout_s:g} s") from None
-        except httpx.InvalidURL:
+        except (httpx.UnsupportedProtocol, httpx.InvalidURL):
             raise _failed(url, "redirected to what is not a web address") from None
         except httpx.RemoteProtocolError as error:
             raise _TryAgainError(f"the answer is cut off or broken ({plain(str(error))})") from None
@@ -346,7 +346,7 @@ def _request(
 
     try:
         address = httpx.URL(url)
-    except httpx.InvalidURL as error:
+    except (httpx.InvalidURL, UnicodeError) as error:
         raise _failed(url, f"not a web address ({plain(str(error))})") from None
     if address.scheme not in ("http", "https") or not address.host:
         raise _failed(url, "not a web address; it starts with https:// or http://")

@@ -179,14 +179,8 @@ class Hub:
     def _keep(self, wanted: HubName, copy: HubCopy) -> HubModel:
         path = self._path(wanted)
         try:
-            text = copy.model_dump_json()
-        except ValueError:
-            raise ExternalError(
-                f"{wanted.repository}: its config.json holds characters that are none"
-            ) from None
-        try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_text_file(path, text, replace=True)
+            write_text_file(path, copy.model_dump_json(), replace=True)
         except (OSError, ExternalError) as error:
             return _warned(copy.model, f"the hub's answer could not be kept: {plain(str(error))}")
         return copy.model

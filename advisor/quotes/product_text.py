@@ -15,6 +15,7 @@ _SIZE = re.compile(r"o?(\d{1,4})g(?:i?b)?(?:d\dx?)?")
 """Memory: 24gb, 24g, and in part numbers o24g or 24gd6x."""
 _TIMES = re.compile(r"(\d{1,4})[x\u00d7]|[x\u00d7](\d{1,4})")
 _GPUS = re.compile(r"(\d{1,4})[\s-]?gpus?\b", re.IGNORECASE)
+_COUNT = re.compile(r"[0-9]{1,4}")
 _MOST_NAMED = 64
 """A larger number before a name is no number of GPUs."""
 
@@ -73,6 +74,6 @@ def gpus_named(text: str, tokens: Sequence[str], start: int, end: int) -> int:
         if times := _TIMES.fullmatch(word):
             counts.add(int(times.group(1) or times.group(2)))
     before = [word for word in tokens[max(0, start - 2) : start] if word not in ("x", "\u00d7")]
-    if before and before[-1].isdigit() and int(before[-1]) <= _MOST_NAMED:
+    if before and _COUNT.fullmatch(before[-1]) and int(before[-1]) <= _MOST_NAMED:
         counts.add(int(before[-1]))
     return max(counts)

@@ -9,13 +9,15 @@ from typing import Any
 
 from advisor.accuracy_documents import AccuracyAnswer
 from advisor.documents import CompareAnswer, EstimateAnswer, GpuAnswer, ModelAnswer, RecommendAnswer
+from advisor.errors import one_line
 from advisor.fetch.documents import RefreshAnswer
 from advisor.fleet_documents import FleetAnswer
 from advisor.price_documents import PricesAnswer
 from advisor.quantity import Model
 from advisor.units import plain
 
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+_FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+"""Where a formula may begin; the wide forms count in East Asian settings."""
 
 
 def render(answer: Model) -> str:
@@ -98,5 +100,5 @@ def _cell(value: object) -> str:
 
 def _safe(text: str) -> str:
     """Return text that a spreadsheet does not run as a formula."""
-    text = plain(text)
+    text = one_line(plain(text))
     return f"'{text}" if text.startswith(_FORMULA) else text

@@ -23,6 +23,7 @@ from advisor.documents import (
     RecommendAnswer,
     RecommendationDocument,
 )
+from advisor.errors import one_line
 from advisor.quantity import Model
 from advisor.render import words
 from advisor.units import format_count, format_money, plain
@@ -67,6 +68,10 @@ class Column(NamedTuple):
     align: Literal["left", "right"] = "left"
     flexible: bool = False
     style: str = ""
+
+    def on_one_line(self) -> Column:
+        """Return the column with a line break in a name as a space: it would begin a row of its own."""
+        return self._replace(cells=[one_line(text) for text in self.cells])
 
 
 def render(answer: Model, page: Page) -> str:
@@ -124,7 +129,9 @@ class Writer:
 
     def line(self, *parts: str | tuple[str, str], indent: int = 0) -> None:
         """Write a paragraph, wrapped to the width; a part may carry its style."""
-        text = Text.assemble(*parts)
+        text = Text.assemble(
+            *(one_line(part) if isinstance(part, str) else (one_line(part[0]), part[1]) for part in parts)
+        )
         self._console.print(Padding(text, (0, 0, 0, indent)) if indent else text)
 
     def blank(self) -> None:
@@ -138,7 +145,7 @@ class Writer:
 
     def labelled(self, label: str, text: str, *, indent: int = 2, column: int = _LABEL) -> None:
         """Write ``label  text`` with the text hanging under itself."""
-        body = Text(text).wrap(self._console, max(20, self.width - indent - column - 1))
+        body = Text(one_line(text)).wrap(self._console, max(20, self.width - indent - column - 1))
         for number, piece in enumerate(body):
             head = set_cell_size(label, column) if number == 0 else " " * column
             self._console.print(Text.assemble(" " * indent, (head, "dim"), " ", piece), overflow="fold")
@@ -146,7 +153,7 @@ class Writer:
     def bullets(self, items: Iterable[str], *, style: str = "") -> None:
         """Write a list, each item wrapped under its dash."""
         for item in items:
-            body = Text(plain(item), style=style).wrap(self._console, max(20, self.width - 4))
+            body = Text(one_line(plain(item)), style=style).wrap(self._console, max(20, self.width - 4))
             for number, piece in enumerate(body):
                 self._console.print(Text.assemble("  - " if number == 0 else "    ", piece))
 
@@ -160,9 +167,9 @@ class Writer:
             under: a line for each row, written below it.
             extra: shown from the left while there is room.
         """
-        shown = list(columns)
-        room = self.width - sum(self._natural(column) + _GAP for column in columns) + _GAP
-        for column in extra:
+        shown = [column.on_one_line() for column in columns]
+        room = self.width - sum(self._natural(column) + _GAP for column in shown) + _GAP
+        for column in (each.on_one_line() for each in extra):
             needed = self._natural(column) + _GAP
             if needed > room:
                 break
@@ -181,7 +188,7 @@ class Writer:
             self._row([(column.cells[number], column.style) for column in shown], shown, widths)
             if under and under[number]:
                 indent = widths[0] + _GAP
-                self._console.print(Padding(Text(under[number], style="dim"), (0, 0, 0, indent)))
+                self._console.print(Padding(Text(one_line(under[number]), style="dim"), (0, 0, 0, indent)))
 
     @staticmethod
     def _natural(column: Column) -> int:

@@ -39,6 +39,11 @@ _LARGEST_TABLE = 64 * MIB
 _LARGEST_VERSION = MIB
 _VENDORS_OF_GPUS = ("nvidia", "amd", "intel", "")
 _BOOLEANS = {"true": True, "false": False}
+_NOT_READABLE = (
+    zipfile.BadZipFile, zlib.error, EOFError, csv.Error, UnicodeDecodeError, ValueError,
+    # A version of the format, or a kind of packing, that Python does not know.
+    NotImplementedError,
+)  # fmt: skip
 _BOOKED_AHEAD = "gcp-dws-calendar-mode"
 """Flag of capacity that is booked for days in advance: not a price by the hour."""
 

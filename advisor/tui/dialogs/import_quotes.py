@@ -12,6 +12,7 @@ from textual.containers import Horizontal, Vertical
 from textual.widgets import Button, Input, Static
 
 from advisor.errors import AdvisorError
+from advisor.paths import given_path
 from advisor.quote_files import read_how
 from advisor.tui.dialogs.dialog import Dialog
 from advisor.tui.plain import plain
@@ -92,7 +93,7 @@ class ImportQuotes(Dialog["ImportAnswer"]):
                 rates=_listed(text["rates"]), columns=_listed(text["columns"]), decimal=text["decimal"],
                 date_order=text["date_order"], currency=text["currency"],
             )  # fmt: skip
-            answer = await self._keep(Path(text["path"]).expanduser(), how, self._replace)
+            answer = await self._keep(given_path(text["path"]), how, self._replace)
         except AdvisorError as error:
             # The hint of the command line is an option; here it is a second press.
             other = "--force" in (error.hint or "")
