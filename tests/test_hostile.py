@@ -19,7 +19,7 @@ from advisor.describe.network_table import read_table
 from advisor.diagnostics import error_answer
 from advisor.errors import ExternalError, InputError
 from advisor.fetch.http import Http
-from advisor.fetch.offers import FormatChangedError, Stamp
+from advisor.fetch.offers import Answer, FormatChangedError, Stamp
 from advisor.fetch.sources import open_sources
 from advisor.hardware import LaunchPrice
 from advisor.prices import PriceRecord
@@ -166,6 +166,12 @@ def test_an_address_with_half_a_character_is_none(http: Http) -> None:
         http.get("https://example.org/\ud800")
 
 
+def read_all(answer: Answer | None) -> None:
+    """Offers are read as they are asked for."""
+    assert answer is not None
+    list(answer.offers)
+
+
 @pytest.mark.parametrize("member", ["../../aws.csv", "/aws.csv", "a/aws.csv", "AWS.CSV"])
 def test_a_zip_is_read_by_the_one_name_that_counts(
     server: PriceServer, http: Http, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, member: str
@@ -180,7 +186,7 @@ def test_a_zip_is_read_by_the_one_name_that_counts(
     server.serve("/v3/aws/20261120-7/catalog.zip", Say(body))
     (source,) = open_sources(["gpuhunt"], [f"gpuhunt={server.url}/v3"])
     with pytest.raises(FormatChangedError, match=r"does not hold aws\.csv"):
-        source.ask(http, "aws", Stamp(), TODAY, lambda pages: None)
+        read_all(source.ask(http, "aws", Stamp(), TODAY, lambda pages: None))
     assert list(tmp_path.iterdir()) == []
 
 
@@ -197,7 +203,7 @@ def test_a_zip_of_a_version_to_come_is_a_format_that_changed(
     server.serve("/v3/aws/20261120-7/catalog.zip", Say(bytes(body)))
     (source,) = open_sources(["gpuhunt"], [f"gpuhunt={server.url}/v3"])
     with pytest.raises(FormatChangedError, match=r"zip file version 7\.9"):
-        source.ask(http, "aws", Stamp(), TODAY, lambda pages: None)
+        read_all(source.ask(http, "aws", Stamp(), TODAY, lambda pages: None))
 
 
 # Paths: a user's own file may name any file; what is kept, exported or removed by a name stays in its folder

@@ -90,7 +90,7 @@ def _date(version: str) -> str:
 def _readable(offers: Iterator[Offer], address: str) -> Iterator[Offer]:
     try:
         yield from offers
-    except (zipfile.BadZipFile, zlib.error, EOFError, csv.Error, UnicodeDecodeError, ValueError) as error:
+    except _NOT_READABLE as error:
         raise FormatChangedError(f"{address}: not a zip with a table ({error})") from None
 
 
