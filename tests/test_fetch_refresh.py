@@ -640,7 +640,11 @@ with Http(timeout_s=50) as http:
     except KeyboardInterrupt:
         print("interrupted")
 """
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", code], stdout=subprocess.PIPE, text=True,
+        # A shell that runs the tests in the background makes its children ignore interrupts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )  # fmt: skip
     until(lambda: "/graphql" in server.paths(), 15)
     process.send_signal(signal.SIGINT)
     output, _ = process.communicate(timeout=15)

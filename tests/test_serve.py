@@ -591,7 +591,11 @@ def test_a_signal_ends_the_server_and_its_apps(tmp_path: Path, number: signal.Si
         "serve_command(sys.argv[1:], host='127.0.0.1', port=0, say=partial(print, flush=True)); print('over')"
     )
     command = [sys.executable, "-c", code, sys.executable, str(script), str(apps)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        # A shell that runs the tests in the background makes its children ignore interrupts.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    ) as process:  # fmt: skip
         assert process.stdout is not None
         line = process.stdout.readline()
         url = re.search(r"http://127\.0\.0\.1:\d+/\?token=\S+", line)
