@@ -417,18 +417,17 @@ def test_a_profile_stands_for_a_device_or_is_left_out(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, object], counts: bool, seconds: float
 ) -> None:
     """A card that the catalog has not: its generation is not known, or what was measured is no rate of any."""
-    document = profile_with(
-        ("linear-wide", "copy"), gpu=None, vendor="nvidia", name="NVIDIA RTX 9090", **change
-    )
+    own: dict[str, object] = {"gpu": None, "vendor": "nvidia", "name": "NVIDIA RTX 9090"}
+    document = profile_with(("linear-wide", "copy"), **own | change)
     for result in document["tests"]:
         result["forward"] = result["forward"] | {"median_s": seconds}
     monkeypatch.setenv("GPU_ADVISOR_DATA", str(tmp_path))
     (tmp_path / "calibration").mkdir()
     (tmp_path / "calibration" / "mine.yaml").write_text(json.dumps(document))
     advisor = Advisor(today=TODAY)
-    own = [device for device in advisor.devices if device.name == "NVIDIA RTX 9090"]
-    assert len(own) == (counts and seconds == 0.01)
-    for device in own:
+    found = [device for device in advisor.devices if device.name == "NVIDIA RTX 9090"]
+    assert len(found) == (counts and seconds == 0.01)
+    for device in found:
         advisor.estimate(build_workload("gpt2", "job", None), gpus=[device.id])
 
 
