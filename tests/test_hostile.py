@@ -26,12 +26,13 @@ from advisor.prices import PriceRecord
 from advisor.quotes.product_text import gpus_named
 from advisor.render.json import render_line
 from advisor.service import Advisor
+from advisor.tui.widgets.table import cell
 from advisor.units import plain
 from advisor.workload_file import build_workload, read_request
 from advisor.yaml_io import parse_json, validate
 from tests.fuzz.checks import check_csv, check_html, check_markdown, check_text
 from tests.fuzz.mutations import HOSTILE
-from tests.fuzz.seeds import PROFILE, overlays, tables
+from tests.fuzz.seeds import PROFILE, overlays, profile_with, tables
 from tests.fuzz.service import TODAY
 
 FORMATS = ("table", "markdown", "csv", "html", "json")
@@ -98,6 +99,13 @@ def test_names_in_the_catalog_steer_no_list(run, team: Path, form: str) -> None:
         code, out, err = run(*argv, "--catalog", team, "--format", form)
         assert code == 0, err
         check_report(out, form)
+
+
+def test_a_cell_of_the_app_is_one_line() -> None:
+    for name in NAMES:
+        (part,) = cell(name)
+        assert len(part.text.splitlines()) <= 1
+        check_text(part.text, "a cell")
 
 
 # What is said on standard error, and in a stream
@@ -397,6 +405,36 @@ def test_a_device_says_what_devices_can_be(tmp_path: Path, change: dict[str, obj
     assert caught.value.field == f"devices.rtx-4090.{field}"
     assert caught.value.line is not None
     assert caught.value.accepted
+
+
+@pytest.mark.parametrize(
+    ("change", "counts"),
+    [
+        ({}, True),
+        ({"compute_capability": None}, False),
+        ({"compute_capability": None, "vendor": "amd"}, True),
+        ({"compute_capability": "1.0"}, False),
+        ({"units": 10_000, "power_limit_w": None}, True),
+        ({"memory_mib": 1e8}, True),
+    ],
+)
+@pytest.mark.parametrize("seconds", [1e-9, 0.01, 1e6])
+def test_a_profile_stands_for_a_device_or_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: dict[str, object], counts: bool, seconds: float
+) -> None:
+    """A card that the catalog has not: its generation is not known, or what was measured is no rate of any."""
+    own: dict[str, object] = {"gpu": None, "vendor": "nvidia", "name": "NVIDIA RTX 9090"}
+    document = profile_with(("linear-wide", "copy"), **own | change)
+    for result in document["tests"]:
+        result["forward"] = result["forward"] | {"median_s": seconds}
+    monkeypatch.setenv("GPU_ADVISOR_DATA", str(tmp_path))
+    (tmp_path / "calibration").mkdir()
+    (tmp_path / "calibration" / "mine.yaml").write_text(json.dumps(document))
+    advisor = Advisor(today=TODAY)
+    found = [device for device in advisor.devices if device.name == "NVIDIA RTX 9090"]
+    assert len(found) == (counts and seconds == 0.01)
+    for device in found:
+        advisor.estimate(build_workload("gpt2", "job", None), gpus=[device.id])
 
 
 @pytest.mark.parametrize(

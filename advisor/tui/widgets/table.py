@@ -21,6 +21,7 @@ from textual.reactive import reactive
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from advisor.errors import one_line
 from advisor.units import plain
 
 GAP = 1
@@ -429,10 +430,9 @@ def _title_width(column: Column) -> int:
 
 
 def cell(*parts: str | Part) -> tuple[Part, ...]:
-    """Return a cell of several parts, their text made harmless."""
-    return tuple(
-        Part(plain(part)) if isinstance(part, str) else Part(plain(part.text), part.style) for part in parts
-    )
+    """Return a cell of several parts, their text made harmless and each on one line."""
+    styled = (Part(part) if isinstance(part, str) else part for part in parts)
+    return tuple(Part(one_line(plain(part.text)), part.style) for part in styled)
 
 
 def _length(content: str | Sequence[Part]) -> int:
