@@ -50,7 +50,8 @@ def format_duration(hours: float | None) -> str:
     if hours is None:
         return "not known"
     seconds = hours * HOUR_S
-    if seconds < 1:
+    # What rounds to a thousand milliseconds is a second.
+    if seconds < 0.9995:
         return f"{seconds * 1000:.3g} ms"
     if seconds < 90:
         return f"{seconds:.3g} s"
@@ -85,8 +86,10 @@ def format_money(usd: float | None) -> str:
 
 
 def format_count(value: float) -> str:
-    """Return a count with a decimal suffix: ``124M``, ``8.03B``, ``1.3k``."""
-    for size, suffix in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:.3g}{suffix}"
-    return f"{value:.3g}"
+    """Return a count with a decimal suffix: ``124M``, ``8.03B``, ``1.3k``; beyond the last suffix ``12,300T``."""
+    for size, suffix in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"), (1.0, "")):
+        # What rounds to a thousand of the next smaller suffix is one of this.
+        if abs(value) >= 0.9995 * size:
+            break
+    count = value / size
+    return f"{count:,.0f}{suffix}" if abs(count) >= 999.5 else f"{count:.3g}{suffix}"
