@@ -71,7 +71,7 @@ TOY_CPU = TOY.model_copy(
     }
 )  # fmt: skip
 KERNEL = KernelConstants(
-    tiles=((128, 128, 1.0), (32, 32, 0.5)), splits=(1, 4), prologue_depth=100, convolution_prologue_depth=20,
+    tiles=((128, 128, 1.0), (32, 32, 0.5)), splits=(1, 2, 4), prologue_depth=100, convolution_prologue_depth=20,
     split_overhead=0.1, attention_half_length=200, cache_share=0.5, cache_speedup=4, sustained_exponent=0.5,
     bandwidth={"copy": 0.5}, grouped_padding=0.75, tf32_rate=0.75, rate={"convolution": 0.8}, source="toy",
 )  # fmt: skip
@@ -81,7 +81,7 @@ NETWORK = NetworkConstants(
     node_latency_us=30, overlap_data=0.25, overlap_shards=0.5, overlap_tensor=0.2, source="toy",
 )  # fmt: skip
 MEMORY = MemoryConstants(
-    fragmentation=0.1, rotary_slack=1, collective_mib=1, loading_mib=2, convolution_workspace=0, margin=0.05,
+    fragmentation=0.1, rotary_slack=1, collective_mib=3, loading_mib=2, convolution_workspace=0, margin=0.05,
     safety=1.5, spread=1.5, traced_spread=1.25, whole_spread=1.1, source="toy",
 )  # fmt: skip
 
@@ -262,6 +262,11 @@ def test_peaks(which: Device, precision: Any, peak: tuple[float, bool]) -> None:
     assert matrix_peak_tflops(which, precision) == peak
 
 
+def test_fp32_runs_on_vector_units_whatever_the_matrix_units_say() -> None:
+    units = device(tensor={"generation": "toy", "rates": {"fp32/fp32": 40, "bf16/fp32": 100}})
+    assert matrix_peak_tflops(units, "fp32") == (10, False)
+
+
 def test_a_quarter_of_the_power_holds_half_of_the_clock() -> None:
     assert sustained(100, 100, 4.0, 0.5) == near(0.5)
     assert sustained(100, 50, 4.0, 0.5) == near(math.sqrt(0.5))
@@ -331,7 +336,7 @@ def test_calibrated_rates() -> None:
             "transformer": StartFactors(kernel=7),
         },
         pace={"gemm forward half": 1.5, "norm backward": 2.0},
-        step={"network": 1.1, "transformer": 1.3},
+        step={"network half": 1.1, "network": 9.0, "transformer": 1.3, "transformer half nhwc": 1.7},
     )
     pair = device(id="other")
     rates = device_rates([GPU, pair], ["bf16", "bf16"], toy(toy=known))
@@ -352,6 +357,8 @@ def test_calibrated_rates() -> None:
     of_transformers = device_rates([GPU], ["bf16"], toy(toy=known), StepKind("transformer"))
     assert of_transformers.kernel_s == near([14e-6])
     assert of_transformers.pace[0, place["norm"]] == near(1.3)
+    nhwc = device_rates([GPU], ["fp16"], toy(toy=known), StepKind("transformer", nhwc=True))
+    assert nhwc.pace[0, place["norm"]] == near(1.7)
 
 
 def test_rates_are_picked_and_lifted_together() -> None:
@@ -467,6 +474,11 @@ def test_gathers_between_nodes() -> None:
     assert every_other[SWITCHED] == near(carried(40e9, 8, 1e-5))
     pair = gather_time(S, 2, LINKS, spread=1)
     assert pair == near(gather_time(S, 2, LINKS).tolist())
+    # Neighbours 16 GPUs apart have no more than a network card each.
+    assert gather_time(S, 4, LINKS, spread=16)[SWITCHED] == near(carried(10e9, 4, 1e-5))
+    # Where links join pairs, four GPUs send through four network cards, not through all eight of a node.
+    pairs = replace(LINKS, domain=np.array([2, 2, 2, 2]))
+    assert gather_time(S, 4, pairs)[SWITCHED] == near(carried(40e9, 4, 1e-5))
     # A pair whose members stand in two nodes uses no bridge.
     assert gather_time(S, 2, LINKS, spread=8)[BRIDGED] == near(carried(5e9, 2, 1e-5))
 
@@ -545,6 +557,11 @@ def test_seconds_of_traffic() -> None:
     assert tensor.ravel() == near([12 * once, 12 * once, 18 * once])
     assert shard.ravel().tolist() == [0]
     assert reduce.ravel() == near([2 * (4000 * 0.5 / 100e9 + 1e-6)])
+    eight = training_traffic(
+        description(), Layout(8, "none", tensor=8), np.array([1.0]), gradient_bytes=4, quantised_bytes=2
+    )
+    within = traffic_seconds(eight, link)[0]
+    assert within.ravel()[0] == near(12 * 2 * (53 * 7 / 8 / 100e9 + 3e-6)), "eight neighbours are one node"
     fsdp = training_traffic(
         description(), Layout(2, "fsdp", data=2), np.array([1.0]), gradient_bytes=4, quantised_bytes=2
     )
@@ -734,18 +751,24 @@ def test_the_temporary_of_the_optimizer_is_divided_as_its_state_is() -> None:
 
 
 @pytest.mark.parametrize(
-    ("layout", "held", "mib"),
+    ("layout", "held", "extra"),
     [
-        (ALONE, {}, 0), (ALONE, {"frozen": 601}, 2), (Layout(2, "ddp", data=2), {"frozen": 601}, 1),
-        (Layout(2, "none", tensor=2), {}, 1), (Layout(2, "none", tensor=2), {"frozen": 601}, 3),
-        (Layout(2, "none", pipeline=2), {}, 1), (Layout(8, "zero1", data=2, tensor=2, pipeline=2), {}, 3),
+        # Loading leaves the 1,400 bytes of a small frozen base unusable, and 2 MiB of a large one.
+        (ALONE, {}, 1400),
+        (ALONE, {"frozen": 2e6}, 2 * MIB),
+        (ALONE, {"frozen": 0, "frozen_quantised": 0}, 0),
+        (Layout(2, "ddp", data=2), {"frozen": 2e6}, 3 * MIB),
+        (Layout(2, "none", tensor=2), {}, 3 * MIB + 1400),
+        (Layout(2, "none", tensor=2), {"frozen": 2e6}, 5 * MIB),
+        (Layout(2, "none", pipeline=2), {}, 3 * MIB + 425 * 2 + 200 * 0.5),
+        (Layout(8, "zero1", data=2, tensor=2, pipeline=2), {}, 9 * MIB),
     ],
-)  # fmt: skip
-def test_overhead_margin_and_safety(layout: Layout, held: dict[str, float], mib: float) -> None:
-    """A tenth of what moves is lost; each communicator has buffers; loading a larger frozen base leaves some."""
+)
+def test_overhead_margin_and_safety(layout: Layout, held: dict[str, float], extra: float) -> None:
+    """A tenth of what moves is lost; each communicator has buffers; loading a frozen base leaves some."""
     found = training(layout, 3.0, held=states(**held))
     moving = found.activations + found.temporary
-    overhead = 0.1 * moving + mib * MIB
+    overhead = 0.1 * moving + extra
     assert found.overhead == near(overhead)
     fixed = found.parameters + found.optimizer + found.gradients
     assert found.margin == near(0.05 * (fixed + moving + overhead))
@@ -767,7 +790,8 @@ def test_the_interval_of_memory_by_hand() -> None:
 
 
 @pytest.mark.parametrize(
-    ("layout", "stages", "mib"), [(ALONE, 1, 0), (Layout(4, "none", tensor=2, pipeline=2), 2, 1)]
+    ("layout", "stages", "mib"),
+    [(ALONE, 1, 0), (Layout(2, "none", data=2), 1, 3), (Layout(4, "none", tensor=2, pipeline=2), 2, 3)],
 )
 def test_serving_in_bytes(layout: Layout, stages: int, mib: float) -> None:
     found = inference_memory(description(), sizes(), layout, np.array([1.0, 10.0]), MEMORY)
@@ -877,6 +901,7 @@ def test_histograms_take_cycles_of_the_units_that_share_them() -> None:
     assert one(row, micro=2.0) == near(200 / 24)
     assert one(replace(row, columns=5.0), micro=2.0) == near(200 / 15)
     assert one(replace(row, columns=9.0), micro=2.0) == near(200 / 24)
+    assert one(replace(row, columns=1.0), micro=2.0) == near(200 / 3)
     assert one(replace(row, flops=Affine(1e6), rate=0.5, full_precision=True), micro=2.0) == near(200 / 24)
     moved = replace(row, bytes=Affine(50_000))
     assert one(moved, software=SoftwareSpeed(streaming=2.0)) == near(1000)
@@ -887,7 +912,7 @@ def tiled(m: float, n: float, k: float, batch: float = 1, units: int = 10, prolo
     found = []
     for rows, columns, share in ((128, 128, 1.0), (32, 32, 0.5)):
         tiles = batch * math.ceil(m / rows) * math.ceil(n / columns)
-        for split in (1, 4):
+        for split in (1, 2, 4):
             waves = math.ceil(tiles * split / units)
             each = 2 * rows * columns * (k / split + prologue) / share
             found.append(waves * each * (1.1 if split > 1 else 1.0))
@@ -895,8 +920,8 @@ def tiled(m: float, n: float, k: float, batch: float = 1, units: int = 10, prolo
 
 
 def test_a_tiling_worked_out() -> None:
-    # 4 tiles of 128 x 128 fill 4 of 10 units; split in four along K they make 16, two waves, of 250 + 100 deep.
-    assert tiled(256, 256, 1000) == near(2 * (2 * 128 * 128 * 350) * 1.1 * 10)
+    # 4 tiles of 128 x 128 fill 4 of 10 units; split in two along K they make 8, one wave, 500 + 100 deep.
+    assert tiled(256, 256, 1000) == near((2 * 128 * 128 * 600) * 1.1 * 10)
     # On 4 units the four whole tiles are one wave.
     assert tiled(256, 256, 1000, units=4) == near(2 * 128 * 128 * 1100 * 4)
 
@@ -1026,6 +1051,23 @@ def test_times_of_a_step_by_phase() -> None:
     assert found.host_recompute[0, 0] == near([0, 3, 4])
     assert found.host_recompute[1, 0] == near([0, 60, 80])
     assert found.host_optimizer == near([0.5 * 4 * 5, 4 * 150])
+
+
+def test_histograms_leave_other_rows_alone() -> None:
+    rows = [
+        operator(Kind.HISTOGRAM, rows=Affine(12), inner=Affine(2)),
+        DEPTHWISE,
+        operator(Kind.NORM, bytes=Affine(100)),
+    ]
+    rows.append(operator(Kind.GEMM, rows=Affine(256), columns=256.0, inner=Affine(1000)))
+    found = row_times(OperatorTable.of(rows), rates(), np.array([1.0]), KERNEL, SoftwareSpeed())
+    assert found.ravel() == near([1, 60, 2, tiled(256, 256, 1000) / 100])
+
+
+def test_one_micro_batch_has_an_optimizer() -> None:
+    found = step_times(OperatorTable.of(STEP), devices(), np.array([2.0]), KERNEL, HOSTS)
+    assert found.device_optimizer == near([100, 50])
+    assert found.host_optimizer == near([10, 600])
 
 
 def test_no_micro_batch_has_no_time() -> None:

@@ -359,6 +359,10 @@ def grown(job: dict[str, Any], what: str, by: int) -> dict[str, Any] | None:
         if not model.get("experts"):
             return None
         model["experts"] += by
+    elif what == "rank":
+        if job.get("method", "full") == "full":
+            return None
+        job["lora"]["rank"] *= 1 + by
     elif what == "sequence_length":
         if job.get("task") == "inference":
             return None
@@ -383,6 +387,19 @@ def grown(job: dict[str, Any], what: str, by: int) -> dict[str, Any] | None:
 @given(
     job=transformer_jobs(), card=CARDS, count=COUNTS, what=st.sampled_from(GROWING), by=st.integers(1, 300)
 )
+@example(
+    job={
+        "model": {"transformer": {"layers": 2, "hidden": 128, "heads": 2, "ffn": 256, "vocab": 1000}},
+        "method": "lora",
+        "lora": {"rank": 128},
+        "data": {"sequence_length": 64},
+        "batch": {"micro": 1},
+    },
+    card=GPUS["rtx-4090"],
+    count=1,
+    what="rank",
+    by=1,
+).via("adapters of more parameters than their base had nothing of its loading to carry")
 def test_larger_work_never_needs_less_memory(
     job: dict[str, Any], card: Device, count: int, what: str, by: int
 ) -> None:
