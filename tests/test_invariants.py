@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
+from pydantic import BaseModel
 
 from advisor import service
 from advisor.candidates import candidates
@@ -30,7 +31,7 @@ from advisor.models import CodePolicy, subject_of
 from advisor.operators import Floats
 from advisor.plan import NEARLY_AS_FAST, Choices, burden, layouts
 from advisor.problem import Team, problem_of, refusal, teams
-from advisor.ranking import rank
+from advisor.ranking import is_awkward, rank
 from advisor.units import (
     HOUR_S,
     format_count,
@@ -619,6 +620,19 @@ def test_documents_survive_json(
         assert EstimateAnswer.model_validate_json(estimate.model_dump_json()) == estimate
 
 
+def test_lists_and_comparisons_survive_json() -> None:
+    advisor = adviser()
+    workload = Workload.model_validate({"model": {"name": "gpt2"}, "data": {"tokens": 10**9}})
+    answers: list[BaseModel] = [
+        advisor.gpus("rtx"), advisor.gpu("h100-sxm5-80gb"), advisor.models("llama"), advisor.price_list(),
+        advisor.price_list("rtx-4090"), advisor.calibrations(),
+        advisor.compare(workload, gpus=["rtx-4090", "h100-sxm5-80gb"], cpu=constants().baseline.cpu),
+        advisor.describe(Workload.model_validate({"model": {"name": "resnet-50"}})),
+    ]  # fmt: skip
+    for answer in answers:
+        assert type(answer).model_validate_json(answer.model_dump_json()) == answer
+
+
 @pytest.mark.parametrize("kind", ["gpu", "cpu"])
 def test_catalog_entries_survive_json(kind: str) -> None:
     for device in shipped_devices():
@@ -670,6 +684,37 @@ def test_the_cheaper_of_two_equal_gpus_never_ranks_lower_in_the_whole_catalog(
         # A budget may let fewer of the cheaper card qualify, which is another answer.
         if counts[cheap] == counts[dear]:
             assert places[cheap] < places[dear]
+
+
+@FEW
+@given(
+    name=NAMES, factor=st.floats(0.05, 1), more=FACTORS, job=jobs(), objective=st.sampled_from(OBJECTIVES),
+    limit=st.integers(1, 16), acquire=st.sampled_from([["buy"], ["buy", "rent"]]),
+)  # fmt: skip
+def test_more_memory_never_takes_a_recommendation_away(
+    tmp_path_factory: pytest.TempPathFactory, name: str, factor: float, more: float, job: dict[str, Any],
+    objective: Any, limit: int, acquire: list[str],
+) -> None:  # fmt: skip
+    """Up to a number of GPUs that the user names; without one, whole nodes are tried for cards too small for one."""
+    price = {"launch_price": {"usd": 1000.0, "date": "2026-10", "source": "made up"}}
+    small = with_memory(GPUS[name], factor)
+    entries = {
+        "made-up-large": entry(with_memory(small, more), name="Made Up Large", **price),
+        "made-up-small": entry(small, name="Made Up Small", **price),
+    }
+    constraints = {"segments": [small.segment], "max_count": limit, "acquire": acquire}
+    advisor = advisor_with(tmp_path_factory.mktemp("memory"), {"memory.json": entries})
+    try:
+        workload = build_workload({**job, "constraints": constraints}, "drawn", None)
+        answer = advisor.recommend(workload, objective=objective, limit=None)
+    except InputError:
+        return
+    counts = {row.gpu: row.count for row in answer.recommendations}
+    if "made-up-small" in counts:
+        assert "made-up-large" in counts
+        if objective != "time":
+            assert is_awkward(counts["made-up-large"]) <= is_awkward(counts["made-up-small"])
+            assert counts["made-up-large"] <= counts["made-up-small"]
 
 
 PRICE = st.none() | st.floats(1, 1e5)
