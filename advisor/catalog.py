@@ -44,7 +44,8 @@ def load_devices(extra_folders: Sequence[Path] = ()) -> tuple[Device, ...]:
     Args:
         extra_folders: folders (or single files) of the user, read after the one in the user's configuration;
             a later one overrides an earlier one. An entry that overrides keeps its place and has
-            ``overrides`` set.
+            ``overrides`` set; those that add stand at the end in the order of their ids, so that no answer depends on
+            how the files are called or on which of them an entry stands in.
 
     Raises:
         InputError: an entry is wrong, with file, line and field.
@@ -61,7 +62,8 @@ def load_devices(extra_folders: Sequence[Path] = ()) -> tuple[Device, ...]:
         for path in _files(folder):
             for device in _read_user_file(path, found):
                 found[device.id] = device
-    return tuple(found.values())
+    added = sorted(found.keys() - {device.id for device in shipped})
+    return tuple(found[name] for name in (*(device.id for device in shipped), *added))
 
 
 @lru_cache(maxsize=1)

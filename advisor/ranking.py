@@ -204,7 +204,8 @@ def rank(
     """Return the answers in order, one number of each GPU, with the Pareto front of total cost against time marked.
 
     The number is the smallest power of two that satisfies the constraints (the smallest, if none does), since more GPUs
-    than needed are another question; for the objective ``time`` it is the fastest.
+    than needed are another question; for the objective ``time`` it is the fastest. Of answers that the objective does
+    not tell apart the one that costs less comes first.
     """
     scored = []
     for item in _one_count_each(qualified, objective):
@@ -215,10 +216,20 @@ def rank(
         [(1.0 / item.samples_per_s, math.inf if cost is None else cost[0]) for _, item, cost, _ in scored]
     )
     rows = [
-        (value, 1.0 / item.samples_per_s, item.device.id, _place(item, on_front, cost, factor))
+        (
+            (value, 1.0 / item.samples_per_s, *_dearness(item, cost), item.device.id),
+            _place(item, on_front, cost, factor),
+        )
         for (value, item, cost, factor), on_front in zip(scored, front, strict=True)
     ]
-    return [row[-1] for row in sorted(rows, key=lambda row: row[:3])]
+    return [place for _, place in sorted(rows, key=lambda row: row[0])]
+
+
+def _dearness(item: Candidate, cost: tuple[float, str] | None) -> tuple[float, float, float]:
+    """Order equals by money: cost of the job, purchase, rent; what is not known comes last."""
+    known = (cost[0] if cost else None, item.costs.purchase, item.costs.hourly.rent)
+    job, purchase, rent = (math.inf if each is None else each for each in known)
+    return job, purchase, rent
 
 
 def _place(item: Candidate, on_front: bool, cost: tuple[float, str] | None, factor: float) -> Ranked:

@@ -17,6 +17,7 @@ _SUFFIXES = {
     "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12,
     "thousand": 1e3, "million": 1e6, "billion": 1e9, "trillion": 1e12,
 }  # fmt: skip
+_SIZES = ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k"))
 _NUMBER = re.compile(r"^\s*([+-]?(?:\d[\d_,]*\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)\s*([A-Za-z]*)\s*$")
 _UNSAFE = re.compile(
     "[\x00-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
@@ -54,7 +55,8 @@ def format_duration(hours: float | None) -> str:
     if hours is None:
         return "not known"
     seconds = hours * HOUR_S
-    if seconds < 1:
+    # What rounds to a thousand milliseconds is a second.
+    if seconds < 0.9995:
         return f"{seconds * 1000:.3g} ms"
     if seconds < 90:
         return f"{seconds:.3g} s"
@@ -92,8 +94,8 @@ def format_money(usd: float | None) -> str:
 
 
 def format_count(value: float) -> str:
-    """Return a count with a decimal suffix: ``124M``, ``8.03B``, ``1.3k``."""
-    for size, suffix in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
-        if abs(value) >= size:
-            return f"{value / size:.3g}{suffix}"
-    return f"{value:.3g}"
+    """Return a count with a decimal suffix: ``124M``, ``8.03B``, ``1.3k``; beyond the last suffix ``12,300T``."""
+    # What rounds to a thousand of the next smaller suffix is one of this.
+    size, suffix = next((each for each in _SIZES if abs(value) >= 0.9995 * each[0]), (1.0, ""))
+    count = value / size
+    return f"{count:,.0f}{suffix}" if abs(count) >= 999.5 else f"{count:.3g}{suffix}"

@@ -367,3 +367,123 @@ def test_outlays_meet_where_buying_starts_to_pay() -> None:
     meeting = [(buy, rent) for hours, buy, rent in outlays(costs, terms) if hours == costs.break_even_h]
     assert meeting
     assert meeting[0][0] == pytest.approx(meeting[0][1])
+
+
+HOSTED = Prices(
+    3000.0, 2.0, 4, spot_usd_per_h=0.5, spot_billed_gpus=2, host_usd_per_gpu=1000.0, host_power_w_per_gpu=100.0,
+    host_idle_w_per_gpu=50.0,
+)  # fmt: skip
+
+
+def test_spot_and_host_stand_beside_what_is_counted() -> None:
+    """Three GPUs: four are rented on demand at $2, four as spot at $0.50 and a tenth more; hosts of $1,000."""
+    terms = Terms(0.20, 1.0, 60.0, 2.0, residual_share=0.25, spot_overhead=0.1, minimum_rental_h=10.0)
+    short, long = (job_costs(HOSTED, 3, hours, Power(700.0, 0.0), terms) for hours in (4.0, 40.0))
+    assert short.host == long.host == 3000.0
+    assert (short.purchase, short.residual) == (12_000.0, 3000.0)
+    assert (short.spot, long.spot) == pytest.approx((4 * 0.5 * 1.1 * 10, 4 * 0.5 * 1.1 * 40))
+    assert (short.rent, long.rent) == pytest.approx((80, 320))
+    # 700 W and 100 W for each host are 1 kW: 0.8 and 8 dollars.
+    assert (short.power, long.power) == pytest.approx((0.8, 8.0))
+    assert long.carbon_kg is None
+    spot = job_costs(HOSTED, 3, 40.0, Power(700.0), dataclasses.replace(terms, spot=True))
+    assert spot.rent == pytest.approx(long.spot)
+    green = job_costs(
+        HOSTED, 3, 40.0, Power(700.0), dataclasses.replace(terms, pue=1.5, carbon_g_per_kwh=500.0)
+    )
+    assert green.carbon_kg == pytest.approx(40 * 1.5 * 0.5)
+    assert job_costs(Prices(3000.0, 2.0), 3, 40.0, Power(700.0), terms).spot is None
+
+
+def test_without_a_duration_prices_are_known_all_the_same() -> None:
+    terms = Terms(0.20, 1.0, 60.0, 2.0, residual_share=0.25)
+    costs = job_costs(HOSTED, 3, None, Power(700.0), terms)
+    assert (costs.purchase, costs.host, costs.residual) == (12_000.0, 3000.0, 3000.0)
+    assert costs.hourly == hourly_costs(HOSTED, 3, Power(700.0), terms)
+    # $9,000 are lost; an hour of four rented GPUs saves $8 less 1 kW at $0.20 and 150 W of hosts that never idle.
+    assert costs.break_even_h == pytest.approx(9000 / 7.8)
+    assert (costs.idle, costs.total_by, costs.carbon_kg, costs.spot) == (None, None, None, None)
+
+
+def test_what_cannot_be_bought_is_rented_however_dear() -> None:
+    closed = dataclasses.replace(HOSTED, no_purchase="sold in servers only")
+    costs = job_costs(closed, 1, 10_000.0, Power(300.0), HOUSE)
+    assert costs.owned is not None
+    assert costs.rent is not None
+    assert costs.owned < costs.rent
+    assert (costs.total, costs.total_by) == (costs.rent, "rent")
+    assert costs.break_even_h is None
+    assert list(flips(closed, 1, Power(300.0), HOUSE)) == []
+
+
+def test_flips_of_rent_electricity_and_what_is_left() -> None:
+    """$3,000, half of it left after 2 years of 60 h a week, $1 an hour, 500 W at $0.20: an hour saves $0.90."""
+    terms, power = Terms(0.20, 1.0, 60.0, 2.0, residual_share=0.5), Power(500.0)
+    prices = Prices(3000.0, 1.0, spot_usd_per_h=0.25)
+    hours = 60 * 365.25 / 7 * 2
+    owned = 1500 / hours + 0.1
+    found = {flip.field: flip for flip in flips(prices, 1, power, terms)}
+    assert {name: flip.current for name, flip in found.items()} == {
+        "hours_per_week": 60.0, "rent_usd_per_gpu_h": 1.0, "purchase_usd_per_gpu": 3000.0, "horizon_years": 2.0,
+        "electricity_usd_per_kwh": 0.20,
+    }  # fmt: skip
+    assert found["rent_usd_per_gpu_h"].flips_at == pytest.approx(owned)
+    assert found["purchase_usd_per_gpu"].flips_at == pytest.approx(0.9 * hours / 0.5)
+    assert found["horizon_years"].flips_at == pytest.approx(2 * (1500 / hours) / 0.9)
+    assert found["electricity_usd_per_kwh"].flips_at == pytest.approx((1 - 1500 / hours) / 0.5)
+    assert {name for name, flip in found.items() if not flip.buy_above} == {
+        "purchase_usd_per_gpu", "electricity_usd_per_kwh",
+    }  # fmt: skip
+    # Interruptible instances at a quarter of the price: rent flips at what an hour owned costs all the same.
+    spot = {flip.field: flip for flip in flips(prices, 1, power, dataclasses.replace(terms, spot=True))}
+    assert (spot["rent_usd_per_gpu_h"].current, spot["rent_usd_per_gpu_h"].flips_at) == pytest.approx(
+        (0.25, owned)
+    )
+    # At $20,000 the purchase never pays unless more of it is left: 20,000 x (1 - share) = 0.90 x 6,261.
+    dear = {
+        flip.field: flip
+        for flip in flips(dataclasses.replace(prices, purchase_usd=20_000.0), 1, power, terms)
+    }
+    assert dear["residual_share"].flips_at == pytest.approx(1 - 0.9 * hours / 20_000)
+    assert (dear["residual_share"].current, dear["residual_share"].buy_above) == (0.5, True)
+    assert "electricity_usd_per_kwh" not in dear, "free electricity does not save it"
+    assert "hours_per_week" in dear
+
+
+def test_assumptions_that_cannot_flip_are_left_out() -> None:
+    terms, power = Terms(0.20, 1.0, 60.0, 2.0), Power(500.0)
+
+    def fields(prices: Prices, terms: Terms = terms) -> set[str]:
+        return {flip.field for flip in flips(prices, 1, power, terms)}
+
+    assert fields(Prices(None, 1.0)) == fields(Prices(3000.0, None)) == set()
+    assert fields(Prices(3000.0, None, spot_usd_per_h=1.0)) == set()
+    # Electricity costs more than rent: neither a gift nor more hours help, only dearer rent and cheaper power.
+    assert fields(Prices(1.0, 0.09)) == {"rent_usd_per_gpu_h", "electricity_usd_per_kwh"}
+    # The host alone costs more than renting would.
+    assert "purchase_usd_per_gpu" not in fields(Prices(10.0, 0.5, host_usd_per_gpu=1e6))
+    # $200,000 are not earned in all hours of a week.
+    assert "hours_per_week" not in fields(Prices(200_000.0, 1.0))
+    assert "electricity_usd_per_kwh" not in fields(Prices(3000.0, 1.0), dataclasses.replace(terms, pue=0.0))
+    # What fetches its whole price again costs its electricity only.
+    lent = fields(Prices(3000.0, 1.0), dataclasses.replace(terms, residual_share=1.0))
+    assert lent == {"hours_per_week", "rent_usd_per_gpu_h", "horizon_years", "electricity_usd_per_kwh"}
+
+
+def test_outlays_by_hand() -> None:
+    terms = Terms(0.20, 1.0, 60.0, 2.0, residual_share=0.5)
+    end = 60 * 365.25 / 7 * 2
+    costs = job_costs(Prices(3000.0, 1.0), 1, 10.0, Power(500.0), terms)
+    found = outlays(costs, terms, points=3)
+    assert [hours for hours, _, _ in found] == pytest.approx([0, 1500 / 0.9, end / 2, end])
+    assert [buy for _, buy, _ in found] == pytest.approx([1500 + 0.1 * hours for hours, _, _ in found])
+    assert [rent for _, _, rent in found] == pytest.approx([hours for hours, _, _ in found])
+    assert len(outlays(costs, terms)) == 9 + 1
+    never = job_costs(Prices(3000.0, 0.05), 1, 10.0, Power(500.0), terms)
+    assert len(outlays(never, terms)) == 9
+    late = job_costs(Prices(30_000.0, 1.0), 1, 10.0, Power(500.0), terms)
+    assert [hours for hours, _, _ in outlays(late, terms, points=2)] == pytest.approx([0, end])
+    bought = outlays(job_costs(Prices(3000.0, None), 1, 10.0, Power(500.0), terms), terms, points=2)
+    assert [rent for _, _, rent in bought] == [None, None]
+    rented = outlays(job_costs(Prices(None, 1.0), 1, 10.0, Power(500.0), terms), terms, points=2)
+    assert [(buy, rent) for _, buy, rent in rented] == [(None, 0.0), (None, pytest.approx(end))]

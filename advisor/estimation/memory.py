@@ -111,12 +111,10 @@ def training_memory(
     master_shards = shards if strategy in ("zero1", "zero2", "fsdp") else 1
     frozen = on_a_stage(held.frozen) * precisions.frozen
     frozen += held.frozen_quantised / stages * precisions.quantised
-    copies = trainable * precisions.compute / parameter_shards
-    if precisions.compute and not sharded:
-        master = trainable * precisions.trainable / master_shards
-    else:
-        master = trainable * precisions.trainable / parameter_shards
-        copies = 0.0 if sharded else copies
+    # ZeRO-1 and 2 divide a master copy; without a copy to compute in, the weights themselves are the master.
+    split_master = bool(precisions.compute) and not sharded
+    master = trainable * precisions.trainable / (master_shards if split_master else parameter_shards)
+    copies = 0.0 if sharded else trainable * precisions.compute
     parameters = master + copies + frozen / parameter_shards
     gathered = 0.0
     if sharded:
@@ -140,8 +138,9 @@ def training_memory(
     communicators = (layout.data > 1) + (layout.tensor > 1) + (stages > 1)
     overhead = constants.fragmentation * (activations + temporary)
     overhead = overhead + communicators * constants.collective_mib * 2**20
-    if held.frozen + held.frozen_quantised > held.trainable and strategy == "none":
-        overhead = overhead + constants.loading_mib * 2**20
+    if strategy == "none":
+        # Loading a frozen base leaves no more unusable than went through the allocator's pool.
+        overhead = overhead + min(constants.loading_mib * 2**20, frozen)
     optimizer = trainable * precisions.state / master_shards
     return MemoryParts(
         parameters=parameters,
