@@ -327,9 +327,9 @@ def flips(
         yield Flip("rent_usd_per_gpu_h", rent, rent * now.owned / now.rented, buy_above=True)
     if saved > 0:
         gross = prices.purchase_usd + prices.host_usd_per_gpu
-        affordable = saved * use / ((1 - terms.residual_share) * count)
-        if affordable > prices.host_usd_per_gpu:
-            flip = affordable - prices.host_usd_per_gpu
+        lost = 1 - terms.residual_share
+        flip = saved * use / (lost * count) - prices.host_usd_per_gpu if lost > 0 else 0.0
+        if flip > 0:
             yield Flip("purchase_usd_per_gpu", prices.purchase_usd, flip, buy_above=False)
         yield Flip(
             "horizon_years", terms.horizon_years, terms.horizon_years * now.purchase / saved, buy_above=True

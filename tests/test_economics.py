@@ -20,6 +20,7 @@ from advisor.economics import (
     break_even_hours,
     energy_kwh,
     flips,
+    hourly_costs,
     hours_of_use,
     job_costs,
     outlays,
@@ -381,7 +382,7 @@ def test_spot_and_host_stand_beside_what_is_counted() -> None:
     short, long = (job_costs(HOSTED, 3, hours, Power(700.0, 0.0), terms) for hours in (4.0, 40.0))
     assert short.host == long.host == 3000.0
     assert (short.purchase, short.residual) == (12_000.0, 3000.0)
-    assert (short.spot, long.spot) == pytest.approx((4 * 0.5 * 1.1 * 10, 4 * 0.5 * 1.1 * 40))
+    assert (short.spot, long.spot) == pytest.approx((4 * 0.5 * 10, 4 * 0.5 * 1.1 * 40))
     assert (short.rent, long.rent) == pytest.approx((80, 320))
     # 700 W and 100 W for each host are 1 kW: 0.8 and 8 dollars.
     assert (short.power, long.power) == pytest.approx((0.8, 8.0))
