@@ -580,7 +580,9 @@ def test_parts_add_up_and_intervals_hold_their_value(
         assert cost.owned_usd == pytest.approx(share + cost.power_usd + cost.idle_power_usd)
         assert cost.owned_usd_per_h == pytest.approx(cost.owned_usd / hours)
     if cost.rent_usd is not None:
-        billed = max(hours, economics.get("minimum_rental_h", 0.0))
+        # An hour of work on an interruptible machine is billed with what interruptions add.
+        taken = 1 + economics.get("spot_overhead", 0.15) if economics.get("spot") else 1.0
+        billed = max(hours, economics.get("minimum_rental_h", 0.0) / taken)
         assert cost.rent_usd_per_h is not None
         assert cost.rent_usd == pytest.approx(cost.rent_usd_per_h * billed)
     workload = build_workload({**with_data(job, amount), "economics": economics}, "drawn", None)
