@@ -419,6 +419,43 @@ def test_larger_work_never_needs_less_memory(
         assert small[1].fits[0] >= large[1].fits[0]
 
 
+@st.composite
+def table_jobs(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A network with a batch, or a learner with a table, and the same with more of one thing."""
+    by = draw(st.integers(2, 9))
+    if draw(st.booleans()):
+        job = draw(trained({"name": draw(st.sampled_from(networks()))}))
+        micro = draw(st.integers(1, 64))
+        # As many micro-batches a step in both.
+        batches = ({"micro": size, "global": 16 * size} for size in (micro, micro * by))
+        one, many = ({**job, "batch": batch} for batch in batches)
+        return one, many
+    model = draw(LEARNERS)
+    ((kind, sizes),) = model.items()
+    what = draw(st.sampled_from(sorted(name for name, value in sizes.items() if isinstance(value, int))))
+    return {"model": model}, {"model": {kind: {**sizes, what: sizes[what] * by}}}
+
+
+@CASES
+@given(pair=table_jobs(), card=CARDS, count=COUNTS)
+def test_larger_batches_and_tables_never_need_less_memory_or_time(
+    pair: tuple[dict[str, Any], dict[str, Any]], card: Device, count: int
+) -> None:
+    small, large = (solved(job, card, count) for job in pair)
+    assume(small is not None and large is not None)
+    assert small is not None
+    assert large is not None
+    needs, more = least(small[0], count), least(large[0], count)
+    for layout in needs.keys() & more.keys():
+        assert more[layout] >= needs[layout] * LAST_DIGITS
+        before, after = (steps_of(team, layout) for team, _ in (small, large))
+        assert before is not None
+        assert after is not None
+        # A learner's step is its whole training.
+        if np.isfinite(before).sum() == np.isfinite(after).sum() == 1:
+            assert np.nanmin(after) >= np.nanmin(before) * LAST_DIGITS
+
+
 # Through the whole advisor
 
 
