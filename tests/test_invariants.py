@@ -333,18 +333,10 @@ def steps_of(team: Team, layout: Any) -> Floats | None:
 # Larger work
 
 
-GROWING = (
-    "layers",
-    "ffn",
-    "vocab",
-    "heads",
-    "experts",
-    "sequence_length",
-    "micro",
-    "prompt_tokens",
-    "new_tokens",
-    "batch",
-)
+SLOWING = ("layers", "ffn", "vocab", "heads", "rank", "sequence_length", "prompt_tokens", "new_tokens")
+"""Sizes of which more leaves the number of micro-batches of a step alone."""
+GROWING = (*SLOWING, "micro", "batch", "experts")
+"""More experts hold more, but deal the same tokens out anew, which may fill the tiles of products better."""
 
 
 def grown(job: dict[str, Any], what: str, by: int) -> dict[str, Any] | None:
@@ -401,7 +393,7 @@ def grown(job: dict[str, Any], what: str, by: int) -> dict[str, Any] | None:
     what="rank",
     by=1,
 ).via("adapters of more parameters than their base had nothing of its loading to carry")
-def test_larger_work_never_needs_less_memory(
+def test_larger_work_never_needs_less_memory_or_time(
     job: dict[str, Any], card: Device, count: int, what: str, by: int
 ) -> None:
     """On each layout that runs both; another layout may need less of larger work that it alone can divide."""
@@ -415,8 +407,66 @@ def test_larger_work_never_needs_less_memory(
     needs, more = least(small[0], count), least(large[0], count)
     for layout in needs.keys() & more.keys():
         assert more[layout] >= needs[layout] * LAST_DIGITS, layout
+        if what in SLOWING and small[0].search.freedom.global_batch == large[0].search.freedom.global_batch:
+            before, after = (steps_of(team, layout) for team, _ in (small, large))
+            assert before is not None
+            assert after is not None
+            known = np.isfinite(before) & np.isfinite(after)
+            assert (after[known] >= before[known] * LAST_DIGITS).all(), layout
     if needs.keys() == more.keys():
         assert small[1].fits[0] >= large[1].fits[0]
+
+
+@pytest.mark.parametrize("experts", [3, 4, 9])
+def test_experts_that_every_token_passes_start_as_many_products_as_others(experts: int) -> None:
+    """Two of two were two products where two of three are one grouped product."""
+    starts = []
+    for number in (2, experts):
+        sizes = {"layers": 3, "hidden": 64, "heads": 2, "ffn": 96, "vocab": 100}
+        job = {"model": {"transformer": {**sizes, "experts": number, "active_experts": 2}}}
+        found = solved(job, GPUS["a10"])
+        assert found is not None
+        table = found[0].search.group.describe(1, False).table
+        products = [name.startswith("expert.") for name in table.names]
+        starts.append(float((table.repeat * table.launches)[products].sum()))
+    assert starts[0] == starts[1]
+
+
+@st.composite
+def table_jobs(draw: st.DrawFn) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A network with a batch, or a learner with a table, and the same with more of one thing."""
+    by = draw(st.integers(2, 9))
+    if draw(st.booleans()):
+        job = draw(trained({"name": draw(st.sampled_from(networks()))}))
+        micro = draw(st.integers(1, 64))
+        # As many micro-batches a step in both.
+        batches = ({"micro": size, "global": 16 * size} for size in (micro, micro * by))
+        one, many = ({**job, "batch": batch} for batch in batches)
+        return one, many
+    model = draw(LEARNERS)
+    ((kind, sizes),) = model.items()
+    what = draw(st.sampled_from(sorted(name for name, value in sizes.items() if isinstance(value, int))))
+    return {"model": model}, {"model": {kind: {**sizes, what: sizes[what] * by}}}
+
+
+@CASES
+@given(pair=table_jobs(), card=CARDS, count=COUNTS)
+def test_larger_batches_and_tables_never_need_less_memory_or_time(
+    pair: tuple[dict[str, Any], dict[str, Any]], card: Device, count: int
+) -> None:
+    small, large = (solved(job, card, count) for job in pair)
+    assume(small is not None and large is not None)
+    assert small is not None
+    assert large is not None
+    needs, more = least(small[0], count), least(large[0], count)
+    for layout in needs.keys() & more.keys():
+        assert more[layout] >= needs[layout] * LAST_DIGITS
+        before, after = (steps_of(team, layout) for team, _ in (small, large))
+        assert before is not None
+        assert after is not None
+        # A learner's step is its whole training.
+        if np.isfinite(before).sum() == np.isfinite(after).sum() == 1:
+            assert np.nanmin(after) >= np.nanmin(before) * LAST_DIGITS
 
 
 # Through the whole advisor

@@ -36,7 +36,8 @@ def products(
         shape = split(weight, variant.tensor)
         trained = training and variant.method == "full"
         recompute = Recompute.NEVER if head else Recompute.FULL
-        if weight.active < 1.0:
+        # Routed experts are one grouped product even where a token passes all of them.
+        if weight.name.startswith("expert."):
             yield from _experts(weight, shape, tokens, variant, model.experts, training, trained)
             continue
         yield from product(
