@@ -13,8 +13,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
-WEEKS_PER_YEAR = 365.25 / 7
-HOURS_PER_WEEK = 168.0
+from advisor.units import HOURS_PER_WEEK, WEEKS_PER_YEAR
 
 
 @dataclass(frozen=True, slots=True)

@@ -21,8 +21,10 @@ class FleetPurchaseDocument(Model):
     """Kind, date and source of the price."""
     purchase_usd: float
     """Of all these cards, without their hosts."""
+    host: str | None
+    """The machines around them, such as "2 x desktop"; null where these do not count."""
     host_usd: float
-    """Share of the machines around them."""
+    """Of these machines, or what the user says that they cost."""
     residual_usd: float
     """What cards and machines still fetch at the end of the horizon."""
     tdp_w: float

@@ -3,21 +3,34 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 
+from advisor.compatibility import sold_together
 from advisor.compatibility_tables import CompatibilityTables
 from advisor.cost_answers import PriceTags, described
 from advisor.economics import Prices
 from advisor.hardware import Device
 from advisor.host_facts import HostFacts
-from advisor.hosts import HostTable, host_for
+from advisor.hosts import Host, HostTable, host_for, hosts_of
 from advisor.places import Place, place
-from advisor.price_book import PriceBook
+from advisor.price_book import PriceBook, PriceBracket
 from advisor.prices import PriceRecord
 from advisor.suitability import Suitability
 from advisor.workload import Economics, Software, Workload
 
-BOARDS = (1, 2, 4, 8)
-"""GPUs that are sold on one board, or as one module."""
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """How a kind of GPU is bought in any number."""
+
+    brackets: tuple[PriceBracket, ...]
+    """Empty where it cannot be bought."""
+    together: int
+    """Only multiples of it are sold."""
+    hosts: tuple[Host, ...]
+    """Machines around it, with rising places and prices; empty where they do not count."""
+    host_usd_per_gpu: float | None
+    """What the user says that a GPU's share of its machine costs; None where the prices of machines count."""
 
 
 class Procurement:
@@ -100,13 +113,19 @@ class Procurement:
             )
         return self._tagged[key]
 
-    def tiers(self, workload: Workload, device: Device) -> tuple[PriceRecord, ...]:
-        """Return the prices at which any number of a device is bought, from the fewest that are sold together on."""
-        suitability = self.suitability(workload)
-        least = next((count for count in BOARDS if suitability.no_purchase(device, count) is None), None)
-        if least is None:
-            return ()
-        return self._book.purchase_tiers(device.id, least, quoted=workload.constraints.quoted)
+    def supply(self, workload: Workload, device: Device) -> Supply:
+        """Return at what prices, in what steps and with what machines any number of a device is bought."""
+        together = sold_together(device, self._tables)
+        blocked = self.suitability(workload).no_purchase(device, together) is not None
+        own = workload.economics.host_usd_per_gpu
+        return Supply(
+            brackets=()
+            if blocked
+            else self._book.purchase_brackets(device.id, quoted=workload.constraints.quoted),
+            together=together,
+            hosts=() if own == "none" else hosts_of(device, self._hosts),
+            host_usd_per_gpu=own if isinstance(own, float | int) else None,
+        )
 
     def _no_purchase(
         self, workload: Workload, device: Device, count: int, price: PriceRecord | None

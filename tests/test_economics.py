@@ -11,7 +11,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.economics import (
-    WEEKS_PER_YEAR,
     Costs,
     Power,
     Prices,
@@ -24,6 +23,7 @@ from advisor.economics import (
     job_costs,
     outlays,
 )
+from advisor.units import WEEKS_PER_YEAR
 
 CENT = Decimal("0.01")
 

@@ -161,12 +161,39 @@ def test_a_price_of_one_from_a_total() -> None:
 def test_an_hour_of_an_instance_becomes_one_of_a_gpu() -> None:
     frankfurt, paris, l4 = read(DATA / "rent.csv").records
     assert (frankfurt.kind, frankfurt.gpu_id) == ("quote_rent", "h100-sxm5-80gb")
-    assert (frankfurt.gpus_per_instance, frankfurt.minimum_count) == (8, 8)
+    # Whoever needs fewer rents the whole instance: the price holds, and eight are billed.
+    assert (frankfurt.gpus_per_instance, frankfurt.minimum_count) == (8, 1)
     assert frankfurt.price_in_currency == pytest.approx(2.49)
     assert frankfurt.price_usd == pytest.approx(2.49 * 1.10)
     assert (frankfurt.region, frankfurt.instance) == ("Frankfurt", "hgx-8")
     assert paris.gpus_per_instance == 8, "from the text, where the column says nothing"
     assert (l4.gpu_id, l4.price_in_currency, l4.minimum_count) == ("l4", 0.62, 1)
+
+
+@pytest.mark.parametrize("heading", ["price per hour", "price per gpu hour"])
+def test_an_instance_counts_for_fewer_gpus_however_its_price_is_written(tmp_path: Path, heading: str) -> None:
+    usd = 8 if heading == "price per hour" else 1
+    found = table(tmp_path, f"vendor,gpu,{heading},currency,gpus per node", f"X,H100 SXM5 80GB,{usd},USD,8")
+    price = PriceBook(found.records, shipped_devices(), today=TODAY).rent_price("h100-sxm5-80gb", 4)
+    assert price is not None
+    assert (price.kind, price.price_usd, price.gpus_per_instance) == ("quote_rent", 1.0, 8)
+
+
+def test_a_price_of_several_instances_holds_from_the_first_gpu_that_needs_them(tmp_path: Path) -> None:
+    found = table(
+        tmp_path, "gpu,quantity,price per hour,currency,gpus per node", "H100 SXM5 80GB,2-3,16,USD,8"
+    )
+    (record,) = found.records
+    assert (record.minimum_count, record.maximum_count) == (9, 24)
+
+
+def test_the_end_of_a_quantity_is_kept(tmp_path: Path) -> None:
+    found = table(
+        tmp_path, "gpu,quantity,unit price,currency", "rtx-4090,1-4,1000,USD", "rtx-4090,5+,1500,USD"
+    )
+    book = PriceBook(found.records, shipped_devices(), today=TODAY)
+    prices = [book.buy_price("rtx-4090", count) for count in (1, 4, 5, 8)]
+    assert [price.price_usd for price in prices if price] == [1000, 1000, 1500, 1500]
 
 
 def test_json_with_our_own_names() -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from advisor.errors import InputError
 from advisor.quantity import Model
@@ -38,6 +38,8 @@ class ListedQuote(Model):
     vendor: str | None = None
     quantity: int = Field(default=1, ge=1, le=1_000_000)
     """The fewest for which the price holds."""
+    maximum_quantity: int | None = Field(default=None, ge=1, le=1_000_000)
+    """The most for which it holds; any more cost the same where it is left out."""
     valid_until: Day | None = None
     lead_time_days: int | None = Field(default=None, ge=0, le=3660)
     quote: str | None = None
@@ -50,6 +52,12 @@ class ListedQuote(Model):
     region: str | None = None
     instance: str | None = None
     note: str | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.maximum_quantity is not None and self.maximum_quantity < self.quantity:
+            raise ValueError("maximum_quantity is less than quantity")
+        return self
 
 
 def read_listed(text: str, source: str, assumed: Assumptions, faults: Faults) -> tuple[Offer, ...]:
@@ -93,6 +101,7 @@ def _offer(listed: ListedQuote, where: str, assumed: Assumptions) -> Offer:
         per=listed.per,
         vendor=listed.vendor,
         least=listed.quantity,
+        most=listed.maximum_quantity,
         gpus_per_instance=listed.gpus_per_instance,
         valid_until=listed.valid_until,
         lead_time_days=listed.lead_time_days,

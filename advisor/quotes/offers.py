@@ -77,6 +77,7 @@ class Offer:
     least: int = 1
     """Cards, GPUs (``GPU-hour``) or instances (``hour``) from which the price holds."""
     most: int | None = None
+    """Up to which it holds; None where more cost the same."""
     gpus_per_instance: int | None = None
     valid_until: datetime.date | None = None
     lead_time_days: int | None = None
@@ -141,7 +142,9 @@ def quote_of(offer: Offer, products: Products, assumed: Assumptions, source: str
             part for part in (source, offer.where, f"quote {offer.quote}" if offer.quote else None) if part
         ),
         "note": "; ".join(note for note in notes if note) or None,
-        "minimum_count": offer.least * together,
+        # Fewer than fill the last instance are billed as if they did: so they have its price too.
+        "minimum_count": (offer.least - 1) * together + 1,
+        "maximum_count": None if offer.most is None else offer.most * together,
         "valid_until": offer.valid_until,
         "lead_time_days": offer.lead_time_days,
         "currency": offer.currency,

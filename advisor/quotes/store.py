@@ -208,6 +208,7 @@ def _documents(quotes: QuoteFile, devices_index: NameIndex) -> Iterable[QuoteDoc
             name=devices_index.by_id[record.gpu_id].name,
             way="rent" if record.rented else "buy",
             minimum_count=record.minimum_count,
+            maximum_count=record.maximum_count,
             price_usd=record.price_usd,
             price_in_currency=record.price_in_currency,
             currency=record.currency,
