@@ -61,6 +61,7 @@ class HostShare(Model):
 
     usd_per_gpu: float
     low_usd_per_gpu: float
+    """With ``high_usd_per_gpu`` what bounds its price in 80 % of cases."""
     high_usd_per_gpu: float
     power_w_per_gpu: float
     """At work."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from advisor.cost_answers import PriceTags, described
 from advisor.economics import Prices
 from advisor.hardware import Device
 from advisor.host_facts import HostFacts
-from advisor.hosts import Host, HostTable, host_for, hosts_of
+from advisor.hosts import Host, HostShare, HostTable, host_for, hosts_of
 from advisor.places import Place, place
 from advisor.price_book import PriceBook, PriceBracket
 from advisor.prices import PriceRecord
@@ -50,7 +51,7 @@ class Procurement:
         self._hosts = hosts
         self._places = places
         self._tables = tables
-        self._tagged: dict[tuple[str, int, bool, bool], PriceTags] = {}
+        self._tagged: dict[tuple[str, int, bool, str], PriceTags] = {}
         self._rented: dict[tuple[str, int], tuple[PriceRecord | None, PriceRecord | None]] = {}
         self._suited: dict[tuple[Software | None, HostFacts | None, str | None, bool], Suitability] = {}
 
@@ -79,7 +80,7 @@ class Procurement:
         on_demand, _ = self._rents(device.id, count)
         own, host = economics.host_usd_per_gpu, tags.host
         return Prices(
-            purchase_usd=tags.purchase.price_usd if tags.purchase else None,
+            purchase_usd=tags.purchase.price_usd * _paid_share(device, count) if tags.purchase else None,
             rent_usd_per_h=on_demand.price_usd if on_demand else None,
             billed_gpus=on_demand.gpus_per_instance if on_demand else 1,
             spot_usd_per_h=tags.spot.price_usd if tags.spot else None,
@@ -93,17 +94,19 @@ class Procurement:
     def tags(self, device: Device, count: int, economics: Economics) -> PriceTags:
         """Return the prices behind the costs of a number of a device, and what is to be said of them."""
         with_host = economics.host_usd_per_gpu != "none"
-        key = (device.id, count, economics.spot, with_host)
+        key = (device.id, count, economics.spot, str(economics.host_usd_per_gpu))
         if key not in self._tagged:
             book = self._book
             on_demand, spot = self._rents(device.id, count)
             buy, rent = book.buy_price(device.id, count), spot if economics.spot else on_demand
+            host = host_for(device, count, self._hosts) if with_host else None
+            counted = host if economics.host_usd_per_gpu == "auto" else None
             self._tagged[key] = PriceTags(
                 purchase=buy,
                 rent=rent,
                 spot=spot,
-                host=host_for(device, count, self._hosts) if with_host else None,
-                purchase_spread=book.purchase_spread(buy) if buy else 1.0,
+                host=host,
+                purchase_spread=_purchase_spread(buy, book.purchase_spread(buy), counted) if buy else 1.0,
                 rent_spread=book.rent_spread(rent) if rent else 1.0,
                 old=tuple(
                     f"{what} {described(record)}"
@@ -140,3 +143,26 @@ class Procurement:
         if (gpu, count) not in self._rented:
             self._rented[gpu, count] = self._book.rent_price(gpu, count), self._book.spot_price(gpu, count)
         return self._rented[gpu, count]
+
+
+def _purchase_spread(price: PriceRecord, spread: float, host: HostShare | None) -> float:
+    """Return the multiplicative 80 % spread of a purchase, of a GPU and its share of a machine.
+
+    The logarithms of both prices are taken as independent, and the sum as lognormal.
+
+    Args:
+        price: of the GPU.
+        spread: of what is really paid for it.
+        host: the share; None where it does not count, or the user says what it is.
+    """
+    if host is None or not host.usd_per_gpu:
+        return spread
+    of_host = math.log(host.high_usd_per_gpu / host.low_usd_per_gpu) / 2 if host.low_usd_per_gpu else 0.0
+    parts = price.price_usd * math.log(spread), host.usd_per_gpu * of_host
+    return math.exp(math.hypot(*parts) / (price.price_usd + host.usd_per_gpu))
+
+
+def _paid_share(device: Device, count: int) -> float:
+    """Return how many GPUs are paid for each that is wanted: boards of several are bought whole."""
+    each = device.board.devices_per_board
+    return math.ceil(count / each) * each / count

@@ -53,8 +53,30 @@ def write_text_file(path: Path, text: str, *, replace: bool) -> None:
             path.write_bytes(data)
             return
         with whole_file(path.parent, data) as temporary:
-            if path.exists() and not replace:
-                raise InputError("the file exists", value=str(path))
-            temporary.replace(path)
+            if replace:
+                temporary.replace(path)
+            else:
+                _move_where_nothing_is(temporary, path)
+    except FileExistsError:
+        raise InputError("the file exists", value=str(path)) from None
     except OSError as error:
         raise ExternalError(f"{path}: cannot be written ({error.strerror or error})") from None
+
+
+def _move_where_nothing_is(temporary: Path, path: Path) -> None:
+    """Give a file its name in one step, so that of two that want it one is told.
+
+    Raises:
+        FileExistsError: the name is taken.
+        OSError: the file cannot be moved.
+    """
+    if path.is_symlink() or path.exists():
+        raise FileExistsError
+    try:
+        path.hardlink_to(temporary)
+    except FileExistsError:
+        raise
+    except OSError:
+        # A file system without links: the name is taken first, and what it holds a moment later.
+        path.open("xb").close()
+        temporary.replace(path)

@@ -220,7 +220,7 @@ def test_every_part_of_the_cost_by_hand() -> None:
     (bought,) = found.purchases
     assert bought.utilisation == pytest.approx(0.25)
     (row,) = found.assignments
-    assert row.cost_per_run_usd == pytest.approx(6 * 0.6 * 0.2, rel=1e-4)
+    assert row.running_usd_per_run == pytest.approx(6 * 0.6 * 0.2, rel=1e-4)
     assert row.energy_kwh_per_year == pytest.approx(work_kwh / 2)
     assert row.latest_h == pytest.approx(7.5)
 
@@ -256,7 +256,7 @@ def test_a_served_model_has_its_replicas_at_the_same_time_and_leaves_its_nights(
     more = replace(market, demands=[served, weekly("a", 26)])
     assert cards(best(more)) == {"x": 4}
     chat = next(row for row in answer(market).assignments if row.workload == "chat")
-    assert (chat.replicas, chat.hours_per_run, chat.cost_per_run_usd) == (3, None, None)
+    assert (chat.replicas, chat.hours_per_run, chat.running_usd_per_run) == (3, None, None)
     assert chat.requests_per_s is not None
     assert chat.requests_per_s.value == 15
 
@@ -731,7 +731,7 @@ def test_totals_are_the_sum_of_their_parts_to_the_cent(market: Market) -> None:
     assert cents(totals.total_usd) == parts - cents(totals.residual_usd) + cents(totals.electricity_usd)
     assert cents(totals.purchase_usd) == sum(cents(row.purchase_usd) for row in found.purchases)
     assert cents(totals.residual_usd) == sum(cents(row.residual_usd) for row in found.purchases)
-    yearly = sum(row.cost_per_year_usd for row in found.assignments)
+    yearly = sum(row.running_usd_per_year for row in found.assignments)
     assert 2 * yearly <= totals.rent_usd + totals.electricity_usd + 0.011
     assert totals.electricity_usd >= 0
     assert {name for row in found.purchases for name in row.used_by} == {

@@ -143,3 +143,23 @@ def test_boards_are_sold_whole(gpu: str, together: int) -> None:
                 note.level == "blocked" for note in host_notes(DEVICES[gpu], count, None, None, tables)
             )
             assert blocked == (count % together != 0)
+
+
+def test_a_part_of_a_board_costs_the_whole_board(advisor: Advisor) -> None:
+    small = Workload.model_validate({"model": {"name": "resnet50"}, "data": {"samples": 1e5}})
+    for count, boards in ((1, 1), (4, 1), (5, 2)):
+        (row,) = advisor.estimate(small, gpus=["a16"], count=count).estimates
+        assert row.cost.purchase_usd == pytest.approx(3300 * boards)
+
+
+def test_the_interval_of_a_break_even_knows_how_open_the_price_of_a_machine_is(advisor: Advisor) -> None:
+    small = {"model": {"name": "resnet50"}, "data": {"samples": 1e7}}
+
+    def width(host: object) -> float:
+        workload = Workload.model_validate({**small, "economics": {"host_usd_per_gpu": host}})
+        found = advisor.estimate(workload, gpus=["l4"]).estimates[0].cost.break_even
+        assert found is not None
+        return found.high / found.low
+
+    # A rack server of $12,000 that may cost 7,000 to 20,000, or just what the user says.
+    assert width("auto") > width(12000)

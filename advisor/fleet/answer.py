@@ -150,8 +150,8 @@ def _assignment(
         requests_per_s=None
         if offer.requests_per_s is None
         else offer.requests_per_s.scaled(option.side_by_side),
-        cost_per_run_usd=None if runs is None else _usd(spent) / (runs * terms.horizon_years),
-        cost_per_year_usd=_usd(spent) / terms.horizon_years,
+        running_usd_per_run=None if runs is None else _usd(spent) / (runs * terms.horizon_years),
+        running_usd_per_year=_usd(spent) / terms.horizon_years,
         energy_kwh_per_year=_kwh_per_week(option) * terms.horizon_weeks / terms.horizon_years,
         rent_price=offer.rent_price if option.way == "rent" else None,
     )

@@ -14,7 +14,7 @@ from advisor.quotes.amounts import currency_of
 from advisor.quotes.faults import MOST, Faults
 from advisor.quotes.offers import Assumptions, Offer
 from advisor.quotes.table import MAX_ROWS
-from advisor.quotes.words import Per
+from advisor.quotes.words import Per, Tax
 from advisor.yaml_io import parse_json, validate
 
 
@@ -34,6 +34,10 @@ class ListedQuote(Model):
     gpu: str
     """Id, name or alias of the GPU, or a vendor's text with one name in it."""
     unit_price: float = Field(gt=0)
+    tax: Tax | None = None
+    """``gross`` is with VAT; without it where nothing is said."""
+    vat_percent: float | None = Field(default=None, ge=0, le=100)
+    """Rate of the VAT in a gross price."""
     currency: str | None = Field(default=None, pattern=r"^[A-Z]{3}$")
     vendor: str | None = None
     quantity: int = Field(default=1, ge=1, le=1_000_000)
@@ -110,4 +114,6 @@ def _offer(listed: ListedQuote, where: str, assumed: Assumptions) -> Offer:
         region=listed.region,
         instance=listed.instance,
         note=listed.note,
+        tax=listed.tax,
+        vat_percent=listed.vat_percent,
     )

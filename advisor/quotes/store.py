@@ -36,6 +36,7 @@ def import_quotes(
     decimal: DecimalMark | None = None,
     date_order: DateOrder | None = None,
     currency: str | None = None,
+    vat_percent: float | None = None,
     folder: Path | None = None,
     force: bool = False,
 ) -> ImportAnswer:
@@ -59,6 +60,7 @@ def import_quotes(
         decimal=decimal,
         date_order=date_order,
         currency=currency,
+        vat_percent=vat_percent,
     )
     return keep_quotes(quotes, devices_index, folder=folder, force=force)
 
