@@ -43,7 +43,7 @@ def render(answer: Model, page: Page) -> str:
         _grid(writer, ASSIGNMENT_HEADER, assignment_cells(answer), notes)
         writer.line(
             (
-                "(a-b): 80 % interval. Running: rent, or electricity at work on own cards, whose price is above.",
+                "(a-b): 80 % interval. Running: rent, or electricity of own cards at work.",
                 "dim",
             )
         )
