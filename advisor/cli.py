@@ -367,6 +367,10 @@ def _add_price_options(parser: argparse.ArgumentParser) -> None:
         "--currency", metavar="CODE", help="of quotes that name none, or only a sign that several share ($)"
     )
     group.add_argument(
+        "--vat", metavar="PERCENT",
+        help="VAT in prices that quotes say are with it, where they name no rate: it is taken out (0 leaves it in)",
+    )  # fmt: skip
+    group.add_argument(
         "--as-of", metavar="DATE", help="the day on which ages of prices and ends of quotes count (today)"
     )
 
@@ -788,7 +792,7 @@ def _quote_files(args: argparse.Namespace) -> QuoteFiles:
 
     return read_how(
         args.quotes, rates=args.rate, columns=args.column, decimal=args.decimal, date_order=args.date_order,
-        currency=args.currency,
+        currency=args.currency, vat=args.vat,
     )  # fmt: skip
 
 

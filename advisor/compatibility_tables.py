@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
@@ -256,7 +256,14 @@ class Baseboard(Fact):
 
     form_factor: str
     gpus: tuple[str, ...] = ()
-    sizes: tuple[int, ...] = Field(min_length=1)
+    sizes: tuple[Annotated[int, Field(ge=1)], ...] = Field(min_length=1)
+    """Multiples of the least, so that just its multiples can be bought."""
+
+    @model_validator(mode="after")
+    def _multiples(self) -> Self:
+        if any(size % min(self.sizes) for size in self.sizes):
+            raise ValueError(f"sizes {self.sizes} are not multiples of the least")
+        return self
 
 
 class CardVersions(Fact):

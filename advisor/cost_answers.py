@@ -8,14 +8,14 @@ from typing import Literal
 
 from advisor.candidates import Candidate
 from advisor.documents import BreakEvenDocument, CostDocument, FlipDocument, OutlayDocument
-from advisor.economics import WEEKS_PER_YEAR, Flip, flips, job_costs, outlays
+from advisor.economics import Flip, flips, job_costs, outlays
 from advisor.estimation.interval import combined
 from advisor.hosts import HostShare
 from advisor.plan import is_compact
 from advisor.prices import PriceRecord
 from advisor.problem import Problem
 from advisor.quantity import Quantity
-from advisor.units import format_money
+from advisor.units import WEEKS_PER_YEAR, format_money
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +57,9 @@ def described(record: PriceRecord | None) -> str | None:
 def _conditions(record: PriceRecord) -> str:
     """Return in words whose quote it is, and under what conditions it holds."""
     found = [f" of {record.provider}" if record.provider else ""]
-    if record.minimum_count > 1:
+    if record.maximum_count is not None:
+        found.append(f", for {record.minimum_count} to {record.maximum_count} pieces")
+    elif record.minimum_count > 1:
         found.append(f", from {record.minimum_count} pieces")
     if record.price_in_currency is not None and record.currency != "USD":
         found.append(f", {record.price_in_currency:,.2f} {record.currency}")

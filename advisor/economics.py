@@ -15,9 +15,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from advisor.instances import billed_gpus
-
-WEEKS_PER_YEAR = 365.25 / 7
-HOURS_PER_WEEK = 168.0
+from advisor.units import HOURS_PER_WEEK, WEEKS_PER_YEAR
 
 Way = Literal["buy", "rent"]
 """How hardware is acquired."""

@@ -21,8 +21,10 @@ class FleetPurchaseDocument(Model):
     """Kind, date and source of the price."""
     purchase_usd: float
     """Of all these cards, without their hosts."""
+    host: str | None
+    """The machines around them, such as "2 x desktop"; null where these do not count."""
     host_usd: float
-    """Share of the machines around them."""
+    """Of these machines, or what the user says that they cost."""
     residual_usd: float
     """What cards and machines still fetch at the end of the horizon."""
     tdp_w: float
@@ -34,7 +36,11 @@ class FleetPurchaseDocument(Model):
 
 
 class FleetAssignmentDocument(Model):
-    """Where one workload runs. Costs are electricity where it is bought, rent where it is rented."""
+    """Where one workload runs.
+
+    What running costs is rent where it is rented. Where it is bought it is electricity at work alone: what was paid for
+    the cards stands in ``purchases``, since several workloads share them, and electricity of idle hours in ``totals``.
+    """
 
     workload: str
     way: Literal["buy", "rent"]
@@ -52,8 +58,8 @@ class FleetAssignmentDocument(Model):
     """Upper end of the time that a run takes, interruptions of a rented machine included."""
     requests_per_s: Quantity | None
     """Of all replicas together; null for runs."""
-    cost_per_run_usd: float | None
-    cost_per_year_usd: float
+    running_usd_per_run: float | None
+    running_usd_per_year: float
     energy_kwh_per_year: float
     """At the wall."""
     rent_price: str | None

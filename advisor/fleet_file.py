@@ -5,21 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Literal, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, model_validator
 
 from advisor.errors import InputError
 from advisor.paths import given_path, is_file
 from advisor.quantity import Model
-from advisor.workload import Constraints, Economics, Workload
+from advisor.units import WEEKS_PER_YEAR
+from advisor.workload import Constraints, Economics, Way, Workload
 from advisor.workload_file import build_workload, read_workload
 from advisor.yaml_io import locate, parse, read_text, validate
 
-WEEKS_PER_YEAR = 365.25 / 7
 MONTHS_PER_YEAR = 12
 
-Way = Literal["buy", "rent"]
 Name = Annotated[str, Field(min_length=1, max_length=100)]
 Rate = Annotated[float, Field(ge=1e-6, le=1e9)]
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-
 from advisor.answers import time_spread
 from advisor.candidates import Candidate
 from advisor.cost_answers import PriceTags, described
 from advisor.economics import Terms as CostTerms
 from advisor.economics import energy_kwh
 from advisor.execution import Constants
-from advisor.fleet.market import Demand, Gpu, Limits, Offer, Terms, Tier
+from advisor.fleet.market import Demand, Gpu, Limits, Machine, Offer, Terms, Tier
 from advisor.fleet_file import Fleet, FleetJob
-from advisor.prices import PriceRecord
 from advisor.problem import Problem
+from advisor.procurement import Supply
 from advisor.quantity import Quantity
 
 
@@ -52,6 +50,7 @@ def offer_of(
         hours=None if served else Quantity.spread(candidate.hours, spread),
         requests_per_s=Quantity.spread(candidate.samples_per_s, spread) if served else None,
         energy_kwh_per_h=energy_kwh(candidate.power.working_w + host_w, 1.0) * terms.pue,
+        host_idle_kwh_per_h=_idle_kwh_per_h(candidate.prices.host_idle_w_per_gpu * candidate.count, terms),
         rent_usd_per_h=candidate.costs.hourly.rent,
         rent_delay=terms.spot_overhead if terms.spot else 0.0,
         minimum_rental_h=terms.minimum_rental_h,
@@ -60,36 +59,50 @@ def offer_of(
     )
 
 
-def gpu_of(candidates: Sequence[Candidate], tiers: Iterable[PriceRecord]) -> Gpu:
+def gpu_of(candidate: Candidate, supply: Supply) -> Gpu:
     """Return a kind of GPU as it is bought.
 
-    The host's share is that of the largest number of it that a workload would use together.
-
     Args:
-        candidates: numbers of it on which something fits; at least one.
-        tiers: prices to buy, with the number that each holds from.
+        candidate: any number of it.
+        supply: its prices, and the machines around it.
     """
-    largest = max(candidates, key=lambda candidate: candidate.count)
-    device, prices, terms = largest.device, largest.prices, largest.terms
-    idle_w = largest.power.idle_w / largest.count + prices.host_idle_w_per_gpu
+    device, terms = candidate.device, candidate.terms
+    each, own = device.board.devices_per_board, supply.host_usd_per_gpu
     return Gpu(
         id=device.id,
         name=device.name,
-        tdp_w=device.board.tdp_w / device.board.devices_per_board,
+        tdp_w=device.board.tdp_w / each,
         tiers=tuple(
             Tier(
-                minimum_count=tier.minimum_count,
-                unit_price_usd=tier.price_usd,
-                residual_usd=(tier.price_usd + prices.host_usd_per_gpu) * terms.residual_share,
-                price=described(tier) or "",
-                date=tier.date,
-                lead_time_days=tier.lead_time_days,
+                minimum_count=bracket.minimum_count,
+                maximum_count=bracket.maximum_count,
+                unit_price_usd=bracket.price.price_usd,
+                residual_usd=(bracket.price.price_usd + (own or 0.0)) * terms.residual_share,
+                price=described(bracket.price) or "",
+                date=bracket.price.date,
+                lead_time_days=bracket.price.lead_time_days,
             )
-            for tier in tiers
+            for bracket in supply.brackets
         ),
-        host_usd=prices.host_usd_per_gpu,
-        idle_kwh_per_h=energy_kwh(idle_w, 1.0) * terms.pue * terms.idle_share,
+        host_usd=own or 0.0,
+        idle_kwh_per_h=_idle_kwh_per_h(candidate.power.idle_w / candidate.count, terms),
+        step=supply.together,
+        machines=tuple(
+            Machine(
+                name=host.name,
+                places=host.places * each,
+                usd=host.usd if own is None else 0.0,
+                residual_usd=host.usd * terms.residual_share if own is None else 0.0,
+                idle_kwh_per_h=_idle_kwh_per_h(host.idle_power_w, terms),
+            )
+            for host in supply.hosts
+        ),
     )
+
+
+def _idle_kwh_per_h(idle_w: float, terms: CostTerms) -> float:
+    """Return the energy of an hour out of use, on average: it is spent in a share of these hours alone."""
+    return energy_kwh(idle_w, 1.0) * terms.pue * terms.idle_share
 
 
 def fleet_terms(fleet: Fleet, terms: CostTerms) -> Terms:

@@ -53,8 +53,6 @@ class HostTable(Model):
     date: str
     source: str
     unverified: Unverified | None = None
-    lifetime_years: float = Field(gt=0)
-    """How long such machines are used."""
     hosts: tuple[Host, ...] = Field(min_length=1)
 
 
@@ -63,6 +61,7 @@ class HostShare(Model):
 
     usd_per_gpu: float
     low_usd_per_gpu: float
+    """With ``high_usd_per_gpu`` what bounds its price in 80 % of cases."""
     high_usd_per_gpu: float
     power_w_per_gpu: float
     """At work."""
@@ -90,6 +89,16 @@ def load_hosts(root: Path | None = None) -> HostTable:
     return validate(HostTable, read_yaml(path), str(path))
 
 
+def hosts_of(device: Device, table: HostTable) -> tuple[Host, ...]:
+    """Return the machines that take a device, with rising places and prices: none that a larger one undercuts."""
+    fitting = [host for host in table.hosts if host.takes(device)]
+    found: list[Host] = []
+    for host in sorted(fitting, key=lambda host: (-host.places, host.usd)):
+        if not found or host.usd < found[-1].usd:
+            found.append(host)
+    return tuple(reversed(found))
+
+
 def host_for(device: Device, count: int, table: HostTable) -> HostShare | None:
     """Return the share of each GPU in whole machines; None for a processor, and where no machine takes the device.
 
@@ -106,10 +115,11 @@ def host_for(device: Device, count: int, table: HostTable) -> HostShare | None:
     if count < 1:
         raise InputError("not a number of GPUs", value=count, accepted="1 or more")
     boards = math.ceil(count / device.board.devices_per_board)
-    fitting = [(math.ceil(boards / host.places), host) for host in table.hosts if host.takes(device)]
+    fitting = hosts_of(device, table)
     if not fitting:
         return None
-    machines, host = min(fitting, key=lambda item: (item[0], item[0] * item[1].usd))
+    machines = math.ceil(boards / fitting[-1].places)
+    host = next(host for host in fitting if host.places * machines >= boards)
     share = machines / count
     return HostShare(
         usd_per_gpu=host.usd * share,

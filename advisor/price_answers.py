@@ -29,6 +29,7 @@ def price_document(record: PriceRecord, book: PriceBook, *, counted: bool) -> Pr
         instance=record.instance,
         gpus_per_instance=record.gpus_per_instance,
         minimum_count=record.minimum_count,
+        maximum_count=record.maximum_count,
         currency=record.currency,
         price_in_currency=record.price_in_currency,
         date=record.date,

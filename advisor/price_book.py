@@ -8,7 +8,9 @@ from __future__ import annotations
 import datetime
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import lru_cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Annotated
 
@@ -51,6 +53,15 @@ def load_policy(root: Path | None = None) -> PricePolicy:
     """
     path = (root or data_root()) / "prices" / "policy.yaml"
     return validate(PricePolicy, read_yaml(path), "prices/policy.yaml")
+
+
+@dataclass(frozen=True, slots=True)
+class PriceBracket:
+    """What a card costs where from ``minimum_count`` to ``maximum_count`` (None: any more) are bought."""
+
+    minimum_count: int
+    maximum_count: int | None
+    price: PriceRecord
 
 
 class PriceBook:
@@ -126,33 +137,39 @@ class PriceBook:
             unverified=price.unverified,
         )
 
-    def purchase_tiers(self, gpu_id: str, least: int = 1, *, quoted: bool = False) -> tuple[PriceRecord, ...]:
-        """Return the prices to buy from one number of cards up to the next, with ``minimum_count`` rising.
+    def purchase_brackets(self, gpu_id: str, *, quoted: bool = False) -> tuple[PriceBracket, ...]:
+        """Return what each number of cards costs a card: :meth:`buy_price` of every number, in rising brackets.
+
+        Numbers without a price are in none.
 
         Args:
             gpu_id: the GPU.
-            least: how many are sold together.
             quoted: whether only quotes count.
         """
-        breaks = {
-            least,
-            *(max(least, quote.minimum_count) for quote in self._offers.get((gpu_id, "quote"), ())),
-        }
-        tiers: list[PriceRecord] = []
-        for count in sorted(breaks):
-            price = self.buy_price(gpu_id, count)
+        starts = {1}
+        for quote in self._offers.get((gpu_id, "quote"), ()):
+            starts.add(quote.minimum_count)
+            if quote.maximum_count is not None:
+                starts.add(quote.maximum_count + 1)
+        found: list[PriceBracket] = []
+        for start, after in pairwise([*sorted(starts), None]):
+            assert start is not None
+            price = self.buy_price(gpu_id, start)
             if price is None or (quoted and price.kind != "quote"):
                 continue
-            if not tiers or price.price_usd < tiers[-1].price_usd:
-                tiers.append(price.model_copy(update={"minimum_count": count}))
-        return tuple(tiers)
+            last = None if after is None else after - 1
+            if found and found[-1].price == price and found[-1].maximum_count == start - 1:
+                found[-1] = replace(found[-1], maximum_count=last)
+            else:
+                found.append(PriceBracket(start, last, price))
+        return tuple(found)
 
     def buy_price(self, gpu_id: str, count: int = 1) -> PriceRecord | None:
         """Return what one card costs in US dollars where ``count`` are bought, None when not known.
 
-        The cheapest quote that holds for so many and has not ended. Without one the newest street price of a new card
-        where it is newer than the newest used price; else the newest used price (an average of sold listings); else
-        the launch price. ``kind`` and ``date`` of the record say which.
+        The cheapest quote that holds for just so many and has not ended. Without one the newest street price of a new
+        card where it is newer than the newest used price; else the newest used price (an average of sold listings);
+        else the launch price. ``kind`` and ``date`` of the record say which.
         """
         quotes = self._quotes(gpu_id, "quote", count)
         if quotes:
@@ -199,7 +216,7 @@ class PriceBook:
         return tuple(sorted(fitting, key=lambda record: _usd_per_h(record, count)))
 
     def _quotes(self, gpu_id: str, kind: PriceKind, count: int) -> list[PriceRecord]:
-        return [quote for quote in self._offers.get((gpu_id, kind), ()) if quote.minimum_count <= count]
+        return [quote for quote in self._offers.get((gpu_id, kind), ()) if quote.holds_for(count)]
 
     def _fitting(self, gpu_id: str, kind: PriceKind, count: int) -> list[PriceRecord]:
         """Return one offer a provider."""

@@ -69,7 +69,8 @@ def import_quotes(
     how = how or QuoteFiles()
     return store.import_quotes(
         path, advisor.names, folder=user_data_folder() / "quotes", rates=how.rates, columns=how.columns,
-        decimal=how.decimal, date_order=how.date_order, currency=how.currency, today=advisor.today, force=force,
+        decimal=how.decimal, date_order=how.date_order, currency=how.currency, vat_percent=how.vat_percent,
+        today=advisor.today, force=force,
     )  # fmt: skip
 
 

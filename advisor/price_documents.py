@@ -22,6 +22,8 @@ class PriceDocument(Model):
     instance: str | None
     gpus_per_instance: int
     minimum_count: int
+    maximum_count: int | None
+    """The most cards or GPUs for which it holds; null where any more cost the same."""
     currency: str
     price_in_currency: float | None
     date: str

@@ -78,6 +78,8 @@ class PriceRecord(Model):
     unverified: Unverified | None = None
     minimum_count: int = Field(default=1, ge=1, le=1_000_000)
     """The fewest that the price holds for (a quote's volume break)."""
+    maximum_count: int | None = Field(default=None, ge=1)
+    """The most that it holds for; None where any number from ``minimum_count`` on costs as much."""
     valid_until: datetime.date | None = None
     """The last day of a quote."""
     lead_time_days: int | None = Field(default=None, ge=0, le=3660)
@@ -90,6 +92,10 @@ class PriceRecord(Model):
     high: float | None = None
     spread: float | None = Field(default=None, ge=1)
     """80 % of the offers lie within ``price_usd`` divided and multiplied by about this; None where there are few."""
+
+    def holds_for(self, count: int) -> bool:
+        """Say whether it is the price of each of ``count``."""
+        return self.minimum_count <= count and (self.maximum_count is None or count <= self.maximum_count)
 
     @property
     def rented(self) -> bool:

@@ -2,22 +2,36 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
+from dataclasses import dataclass
 
+from advisor.compatibility import sold_together
 from advisor.compatibility_tables import CompatibilityTables
 from advisor.cost_answers import PriceTags, described
 from advisor.economics import Prices
 from advisor.hardware import Device
 from advisor.host_facts import HostFacts
-from advisor.hosts import HostTable, host_for
+from advisor.hosts import Host, HostShare, HostTable, host_for, hosts_of
 from advisor.places import Place, place
-from advisor.price_book import PriceBook
+from advisor.price_book import PriceBook, PriceBracket
 from advisor.prices import PriceRecord
 from advisor.suitability import Suitability
 from advisor.workload import Economics, Software, Workload
 
-BOARDS = (1, 2, 4, 8)
-"""GPUs that are sold on one board, or as one module."""
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """How a kind of GPU is bought in any number."""
+
+    brackets: tuple[PriceBracket, ...]
+    """Empty where it cannot be bought."""
+    together: int
+    """Only multiples of it are sold."""
+    hosts: tuple[Host, ...]
+    """Machines around it, with rising places and prices; empty where they do not count."""
+    host_usd_per_gpu: float | None
+    """What the user says that a GPU's share of its machine costs; None where the prices of machines count."""
 
 
 class Procurement:
@@ -37,7 +51,7 @@ class Procurement:
         self._hosts = hosts
         self._places = places
         self._tables = tables
-        self._tagged: dict[tuple[str, int, bool, bool], PriceTags] = {}
+        self._tagged: dict[tuple[str, int, bool, str], PriceTags] = {}
         self._rented: dict[tuple[str, int], tuple[PriceRecord | None, PriceRecord | None]] = {}
         self._suited: dict[tuple[Software | None, HostFacts | None, str | None, bool], Suitability] = {}
 
@@ -66,7 +80,7 @@ class Procurement:
         on_demand, _ = self._rents(device.id, count)
         own, host = economics.host_usd_per_gpu, tags.host
         return Prices(
-            purchase_usd=tags.purchase.price_usd if tags.purchase else None,
+            purchase_usd=tags.purchase.price_usd * _paid_share(device, count) if tags.purchase else None,
             rent_usd_per_h=on_demand.price_usd if on_demand else None,
             billed_gpus=on_demand.gpus_per_instance if on_demand else 1,
             spot_usd_per_h=tags.spot.price_usd if tags.spot else None,
@@ -80,17 +94,19 @@ class Procurement:
     def tags(self, device: Device, count: int, economics: Economics) -> PriceTags:
         """Return the prices behind the costs of a number of a device, and what is to be said of them."""
         with_host = economics.host_usd_per_gpu != "none"
-        key = (device.id, count, economics.spot, with_host)
+        key = (device.id, count, economics.spot, str(economics.host_usd_per_gpu))
         if key not in self._tagged:
             book = self._book
             on_demand, spot = self._rents(device.id, count)
             buy, rent = book.buy_price(device.id, count), spot if economics.spot else on_demand
+            host = host_for(device, count, self._hosts) if with_host else None
+            counted = host if economics.host_usd_per_gpu == "auto" else None
             self._tagged[key] = PriceTags(
                 purchase=buy,
                 rent=rent,
                 spot=spot,
-                host=host_for(device, count, self._hosts) if with_host else None,
-                purchase_spread=book.purchase_spread(buy) if buy else 1.0,
+                host=host,
+                purchase_spread=_purchase_spread(buy, book.purchase_spread(buy), counted) if buy else 1.0,
                 rent_spread=book.rent_spread(rent) if rent else 1.0,
                 old=tuple(
                     f"{what} {described(record)}"
@@ -100,13 +116,19 @@ class Procurement:
             )
         return self._tagged[key]
 
-    def tiers(self, workload: Workload, device: Device) -> tuple[PriceRecord, ...]:
-        """Return the prices at which any number of a device is bought, from the fewest that are sold together on."""
-        suitability = self.suitability(workload)
-        least = next((count for count in BOARDS if suitability.no_purchase(device, count) is None), None)
-        if least is None:
-            return ()
-        return self._book.purchase_tiers(device.id, least, quoted=workload.constraints.quoted)
+    def supply(self, workload: Workload, device: Device) -> Supply:
+        """Return at what prices, in what steps and with what machines any number of a device is bought."""
+        together = sold_together(device, self._tables)
+        blocked = self.suitability(workload).no_purchase(device, together) is not None
+        own = workload.economics.host_usd_per_gpu
+        return Supply(
+            brackets=()
+            if blocked
+            else self._book.purchase_brackets(device.id, quoted=workload.constraints.quoted),
+            together=together,
+            hosts=() if own == "none" else hosts_of(device, self._hosts),
+            host_usd_per_gpu=own if isinstance(own, float | int) else None,
+        )
 
     def _no_purchase(
         self, workload: Workload, device: Device, count: int, price: PriceRecord | None
@@ -121,3 +143,26 @@ class Procurement:
         if (gpu, count) not in self._rented:
             self._rented[gpu, count] = self._book.rent_price(gpu, count), self._book.spot_price(gpu, count)
         return self._rented[gpu, count]
+
+
+def _purchase_spread(price: PriceRecord, spread: float, host: HostShare | None) -> float:
+    """Return the multiplicative 80 % spread of a purchase, of a GPU and its share of a machine.
+
+    The logarithms of both prices are taken as independent, and the sum as lognormal.
+
+    Args:
+        price: of the GPU.
+        spread: of what is really paid for it.
+        host: the share; None where it does not count, or the user says what it is.
+    """
+    if host is None or not host.usd_per_gpu:
+        return spread
+    of_host = math.log(host.high_usd_per_gpu / host.low_usd_per_gpu) / 2 if host.low_usd_per_gpu else 0.0
+    parts = price.price_usd * math.log(spread), host.usd_per_gpu * of_host
+    return math.exp(math.hypot(*parts) / (price.price_usd + host.usd_per_gpu))
+
+
+def _paid_share(device: Device, count: int) -> float:
+    """Return how many GPUs are paid for each that is wanted: boards of several are bought whole."""
+    each = device.board.devices_per_board
+    return math.ceil(count / each) * each / count

@@ -40,6 +40,8 @@ class QuoteFiles:
     date_order: DateOrder | None = None
     currency: str | None = None
     """Of prices whose own is not told, as a code of three letters."""
+    vat_percent: float | None = None
+    """Rate of the VAT in prices that are with it, where the files name none."""
 
     def records(self, names: NameIndex, today: datetime.date) -> Found:
         """Return the quotes in the files.
@@ -54,7 +56,7 @@ class QuoteFiles:
         files = [
             read_quotes(
                 path, names, rates=self.rates, columns=self.columns, today=today, decimal=self.decimal,
-                date_order=self.date_order, currency=self.currency,
+                date_order=self.date_order, currency=self.currency, vat_percent=self.vat_percent,
             )
             for path in self.paths
         ]  # fmt: skip
@@ -79,6 +81,7 @@ def read_how(
     decimal: str | None = None,
     date_order: str | None = None,
     currency: str | None = None,
+    vat: str | None = None,
 ) -> QuoteFiles:
     """Return files of quotes with how to read them, from what a user typed; empty texts say nothing.
 
@@ -89,6 +92,7 @@ def read_how(
         decimal: ``comma`` or ``point``.
         date_order: ``dmy`` or ``mdy``.
         currency: code of three letters.
+        vat: percent.
 
     Raises:
         InputError: one of them is not understood.
@@ -100,6 +104,7 @@ def read_how(
         _one_of("--decimal", decimal, "comma", "point"),
         _one_of("--date-order", date_order, "dmy", "mdy"),
         currency.strip().upper() if currency else None,
+        _percent(vat) if vat else None,
     )
 
 
@@ -114,6 +119,16 @@ def _rate(text: str) -> tuple[str, float]:
             "not a rate", source="--rate", value=text, accepted="CURRENCY=DOLLARS, such as EUR=1.08"
         )
     return currency.strip().upper(), rate
+
+
+def _percent(text: str) -> float:
+    try:
+        percent = float(text.strip().removesuffix("%"))
+    except ValueError:
+        percent = -1.0
+    if not 0 <= percent <= 100:
+        raise InputError("not a rate of VAT", source="--vat", value=text, accepted="percent, such as 19")
+    return percent
 
 
 def _column(text: str) -> tuple[str, str]:

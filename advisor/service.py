@@ -394,7 +394,7 @@ class Advisor:
         from advisor.fleet_market import demand_of, fleet_limits, fleet_terms, gpu_of, offer_of
 
         offers: list[Offer] = []
-        found: dict[str, list[Candidate]] = {}
+        found: dict[str, Candidate] = {}
         excluded: dict[str, list[ExcludedDocument]] = {}
         relax: dict[str, list[RelaxDocument]] = {}
         for job in fleet.jobs:
@@ -419,12 +419,12 @@ class Advisor:
                 if candidate.fits:
                     tags = self._procurement.tags(candidate.device, candidate.count, job.workload.economics)
                     offers.append(offer_of(job, problem, candidate, tags, self.constants))
-                    found.setdefault(candidate.device.id, []).append(candidate)
+                    found.setdefault(candidate.device.id, candidate)
         terms = terms_of(fleet.economics, self._places)
-        tiers = self._procurement.tiers
+        supply = self._procurement.supply
         market = Market(
             demands=[demand_of(job) for job in fleet.jobs],
-            gpus=[gpu_of(each, tiers(fleet.jobs[0].workload, each[0].device)) for each in found.values()],
+            gpus=[gpu_of(each, supply(fleet.jobs[0].workload, each.device)) for each in found.values()],
             offers=offers,
             terms=fleet_terms(fleet, terms),
             limits=fleet_limits(fleet),

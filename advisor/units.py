@@ -12,6 +12,8 @@ MIB = 2**20
 GB = 10**9
 TERA = 10**12
 HOUR_S = 3600.0
+HOURS_PER_WEEK = 168.0
+WEEKS_PER_YEAR = 365.25 / 7
 
 _SUFFIXES = {
     "k": 1e3, "m": 1e6, "b": 1e9, "g": 1e9, "t": 1e12,

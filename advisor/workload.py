@@ -21,6 +21,8 @@ Checkpointing = Literal["none", "selective", "full"]
 Attention = Literal["eager", "flash"]
 Method = Literal["full", "lora", "qlora"]
 Task = Literal["train", "finetune", "inference"]
+Way = Literal["buy", "rent"]
+"""How hardware is had."""
 
 
 Count = Annotated[int, BeforeValidator(whole_number), Field(gt=0, le=10**18)]
@@ -283,7 +285,7 @@ class Constraints(Model):
     segments: tuple[Segment, ...] = ()
     min_memory_gib: Annotated[float, Field(ge=1e-3, le=1e6)] | None = None
     ecc: bool = False
-    acquire: tuple[Literal["buy", "rent"], ...] = ("buy", "rent")
+    acquire: tuple[Way, ...] = ("buy", "rent")
     quoted: bool = False
     """Buy only what a quote of the user's offers."""
 

@@ -10,7 +10,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from advisor.economics import (
-    WEEKS_PER_YEAR,
     Costs,
     Flip,
     Power,
@@ -25,6 +24,7 @@ from advisor.economics import (
     job_costs,
     outlays,
 )
+from advisor.units import WEEKS_PER_YEAR
 
 HOUSE = Terms(electricity_usd_per_kwh=0.30, pue=1.0, hours_per_week=40, horizon_years=2)
 HALL = Terms(electricity_usd_per_kwh=0.10, pue=1.5, hours_per_week=168, horizon_years=4)

@@ -19,7 +19,7 @@ from advisor.documents import ExcludedDocument, RelaxDocument
 from advisor.errors import InputError, MissingExtraError
 from advisor.fleet.answer import fleet_answer
 from advisor.fleet.dominance import pruned
-from advisor.fleet.market import WEEKS_PER_YEAR, Demand, Gpu, Limits, Market, Offer, Terms, Tier
+from advisor.fleet.market import Demand, Gpu, Limits, Machine, Market, Offer, Terms, Tier
 from advisor.fleet.options import Choices, Option, choices_of, least_cards
 from advisor.fleet.plan import Bought, Plan
 from advisor.fleet.solver import Question, best_plan
@@ -28,10 +28,26 @@ from advisor.fleet_file import Fleet, build_fleet, read_fleet
 from advisor.quantity import Model, Quantity
 from advisor.render.fleet import render
 from advisor.render.table import Page
+from advisor.units import WEEKS_PER_YEAR
 
 TODAY = datetime.date(2026, 11, 23)
 FREE = Terms(horizon_years=1, electricity_usd_per_kwh=0.0, utilisation=1.0)
 """A year in which electricity costs nothing and GPUs may work all week."""
+
+
+SMALL, MIDDLE, LARGE = (
+    Machine("small", 2, 400.0, 40.0, 0.06),
+    Machine("middle", 4, 1800.0, 180.0, 0.15),
+    Machine("large", 8, 5000.0, 500.0, 0.45),
+)
+MACHINES = (
+    (),
+    (SMALL,),
+    (SMALL, MIDDLE),
+    (SMALL, MIDDLE, LARGE),
+    (LARGE,),
+    (Machine("odd", 3, 900.0), LARGE),
+)
 
 
 def hours(value: float) -> Quantity:
@@ -204,7 +220,7 @@ def test_every_part_of_the_cost_by_hand() -> None:
     (bought,) = found.purchases
     assert bought.utilisation == pytest.approx(0.25)
     (row,) = found.assignments
-    assert row.cost_per_run_usd == pytest.approx(6 * 0.6 * 0.2, rel=1e-4)
+    assert row.running_usd_per_run == pytest.approx(6 * 0.6 * 0.2, rel=1e-4)
     assert row.energy_kwh_per_year == pytest.approx(work_kwh / 2)
     assert row.latest_h == pytest.approx(7.5)
 
@@ -240,7 +256,7 @@ def test_a_served_model_has_its_replicas_at_the_same_time_and_leaves_its_nights(
     more = replace(market, demands=[served, weekly("a", 26)])
     assert cards(best(more)) == {"x": 4}
     chat = next(row for row in answer(market).assignments if row.workload == "chat")
-    assert (chat.replicas, chat.hours_per_run, chat.cost_per_run_usd) == (3, None, None)
+    assert (chat.replicas, chat.hours_per_run, chat.running_usd_per_run) == (3, None, None)
     assert chat.requests_per_s is not None
     assert chat.requests_per_s.value == 15
 
@@ -268,6 +284,84 @@ def test_a_quote_for_many_only_is_bought_in_that_number() -> None:
     gpu = Gpu("x", "X", 100, (Tier(4, 100),))
     market = Market([weekly("a", 1, acquire=("buy",))], [gpu], [Offer("a", "x", 1, hours=hours(1))], FREE)
     assert cards(best(market)) == {"x": 4}
+
+
+def test_machines_are_bought_whole_and_for_what_is_bought() -> None:
+    """Three cards take the fewest machines that hold them, of those the smallest; the largest job decides nothing."""
+    gpu = card("x", 1000, machines=(SMALL, MIDDLE, LARGE))
+    offers = [Offer("a", "x", count, hours=hours(160 / count)) for count in (1, 2, 8)]
+    for runs, number, host, usd in (
+        (1, 1, "1 x small", 400),
+        (2, 2, "1 x small", 400),
+        (3, 3, "1 x middle", 1800),
+        (5, 5, "1 x large", 5000),
+        (9, 9, "2 x large", 10000),
+    ):
+        for tried in (offers[:1], offers):
+            found = answer(Market([weekly("a", runs, acquire=("buy",))], [gpu], tried, FREE))
+            (row,) = found.purchases
+            assert (row.count, row.host, row.host_usd) == (number, host, usd)
+
+
+def test_more_numbers_to_try_never_cost_more() -> None:
+    gpus = [card("x", 1000, machines=(SMALL, MIDDLE, LARGE)), card("y", 1900, machines=(LARGE,))]
+    demands = [weekly(name, runs) for name, runs in (("a", 1), ("b", 3))]
+    costs = []
+    for most in (1, 2, 4, 8):
+        offers = [
+            Offer(name, gpu.id, count, hours=hours(60 / count**0.9))
+            for name in "ab"
+            for gpu in gpus
+            for count in (1, 2, 4, 8)
+            if count <= most
+        ]
+        costs.append(best(Market(demands, gpus, offers, FREE)).total_cents)
+    assert costs == sorted(costs, reverse=True)
+
+
+def test_idle_machines_draw_power_in_the_hours_that_no_work_replaces() -> None:
+    """A week of 168 h, 42 h of work: the other 126 h of card and machine, and the machine's resale."""
+    gpu = card("x", 1000, machines=(SMALL,), idle_kwh_per_h=0.05)
+    offer = Offer("a", "x", 1, hours=hours(42), energy_kwh_per_h=0.5, host_idle_kwh_per_h=0.06)
+    found = answer(Market([weekly("a", 1, acquire=("buy",))], [gpu], [offer], Terms(1, 0.2)))
+    assert found.totals is not None
+    kwh = WEEKS_PER_YEAR * (42 * 0.5 + 126 * (0.05 + 0.06))
+    assert found.totals.energy_kwh == pytest.approx(kwh)
+    assert found.totals.electricity_usd == pytest.approx(0.2 * kwh, abs=0.02)
+    assert found.totals.residual_usd == 40
+    assert found.totals.budget_used_usd == 1400
+
+
+def test_only_what_is_sold_together_is_bought() -> None:
+    gpu = card("x", 1000, step=4)
+    found = answer(
+        Market([weekly("a", 5, acquire=("buy",))], [gpu], [Offer("a", "x", 1, hours=hours(168))], FREE)
+    )
+    assert found.purchases[0].count == 8
+    assert "8 x x are bought, 5 do the work: x is sold by 4" in found.warnings
+
+
+def test_a_price_that_ends_at_a_number_is_no_price_of_more() -> None:
+    def found(runs: float, *tiers: Tier, **rest: object) -> FleetAnswer:
+        demand = weekly("a", runs, acquire=("buy",))
+        offer = Offer("a", "x", 1, hours=hours(168))
+        return answer(Market([demand], [Gpu("x", "X", 100, tiers)], [offer], FREE, **rest))  # type: ignore[arg-type]
+
+    rising = Tier(1, 1000, maximum_count=4), Tier(5, 1500)
+    assert [found(runs, *rising).purchases[0].purchase_usd for runs in (4, 5)] == [4000, 7500]
+    assert found(4, rising[0]).feasible
+    unmet = found(5, rising[0])
+    assert unmet.unmet[0].reasons == ("1 GPU can run it, but no price is known to buy them",)
+
+
+def test_together_two_workloads_may_need_more_cards_than_have_a_price() -> None:
+    demands = [weekly(name, 3, acquire=("buy",)) for name in "ab"]
+    offers = [Offer(name, "x", 1, hours=hours(168)) for name in "ab"]
+    gpu = Gpu("x", "X", 100, (Tier(1, 1000, maximum_count=4),))
+    found = answer(Market(demands, [gpu], offers, FREE))
+    assert (found.feasible, found.unmet) == (False, ())
+    assert found.relax[0].message.startswith("no price is known to buy as many GPUs as that takes")
+    assert "What to relax" in render(found, Page(80))
 
 
 def test_interruptions_count_against_the_deadline_of_rented_runs_alone() -> None:
@@ -465,17 +559,27 @@ def test_without_scipy_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> No
 
 
 def every_plan(choices: Choices) -> Iterable[Plan]:
-    """Yield every choice of options with every sensible number of cards: as many as needed, or up to a break."""
+    """Yield every choice of options with every number of cards that is sold, from what they need up to a pack more."""
     for options in itertools.product(*(choices.of(name) for name in choices.workloads)):
         gpus = sorted({option.gpu for option in options if option.way == "buy"})
-        numbers = []
+        purchases = []
         for gpu in gpus:
+            supply = choices.supplies[gpu]
             here = [option for option in options if option.source == (gpu, "buy")]
-            breaks = [tier.minimum_count for tier in choices.supplies[gpu].tiers]
-            least = max(breaks[0], least_cards(here, choices.capacity, choices.sizes))
-            numbers.append([least, *(each for each in breaks if each > least)])
-        for counts in itertools.product(*numbers):
-            bought = (Bought(choices.supplies[gpu], count) for gpu, count in zip(gpus, counts, strict=True))
+            needed = least_cards(here, choices.capacity, choices.sizes)
+            most = max(needed, *(tier.minimum_count for tier in supply.tiers)) + supply.step
+            purchases.append(
+                [
+                    Bought(supply, tier, number)
+                    for number in range(needed, most + 1)
+                    for tier in supply.tiers
+                    if number % supply.step == 0
+                    and tier.tier.minimum_count <= number
+                    and number <= (tier.tier.maximum_count or number)
+                    and not any(number >= other.minimum_count > tier.minimum_count for other in supply.tiers)
+                ]
+            )
+        for bought in itertools.product(*purchases):
             yield Plan(tuple(options), tuple(bought))
 
 
@@ -486,13 +590,23 @@ def markets(draw: st.DrawFn) -> Market:
     gpus = []
     for number in range(draw(st.integers(1, 3))):
         first = draw(usd)
-        tiers = [Tier(1, first, first / 10)]
+        tiers = [Tier(1, first, first / 10, maximum_count=draw(st.sampled_from([None, None, 3])))]
         if draw(st.booleans()):
-            tiers.append(Tier(draw(st.integers(2, 6)), round(0.8 * first, 2), first / 20))
+            share = draw(st.sampled_from([0.8, 1.3]))
+            tiers.append(Tier(draw(st.integers(2, 6)), round(share * first, 2), first / 20))
         idle = draw(st.sampled_from([0.0, 0.03]))
         watts = draw(st.sampled_from([100.0, 300.0, 450.0]))
         gpus.append(
-            Gpu(f"g{number}", f"G{number}", watts, tuple(tiers), draw(st.sampled_from([0.0, 250.0])), idle)
+            Gpu(
+                f"g{number}",
+                f"G{number}",
+                watts,
+                tuple(tiers),
+                draw(st.sampled_from([0.0, 250.0])),
+                idle,
+                draw(st.sampled_from([1, 1, 2, 4])),
+                draw(st.sampled_from(MACHINES)),
+            )
         )
     demands, offers = [], []
     for number in range(draw(st.integers(1, 3))):
@@ -520,7 +634,17 @@ def markets(draw: st.DrawFn) -> Market:
                 energy = draw(st.floats(0.1, 1)) * count
                 amount = hours(draw(st.floats(0.5, 60)))
                 of = {"requests_per_s": amount} if served else {"hours": amount}
-                offers.append(Offer(name, gpu.id, count, energy_kwh_per_h=energy, rent_usd_per_h=rent, **of))
+                offers.append(
+                    Offer(
+                        name,
+                        gpu.id,
+                        count,
+                        energy_kwh_per_h=energy,
+                        host_idle_kwh_per_h=draw(st.sampled_from([0.0, 0.02])),
+                        rent_usd_per_h=rent,
+                        **of,
+                    )
+                )
     return Market(demands, gpus, offers, Terms(2, 0.25, utilisation=draw(st.sampled_from([0.5, 0.8, 1.0]))))
 
 
@@ -607,7 +731,7 @@ def test_totals_are_the_sum_of_their_parts_to_the_cent(market: Market) -> None:
     assert cents(totals.total_usd) == parts - cents(totals.residual_usd) + cents(totals.electricity_usd)
     assert cents(totals.purchase_usd) == sum(cents(row.purchase_usd) for row in found.purchases)
     assert cents(totals.residual_usd) == sum(cents(row.residual_usd) for row in found.purchases)
-    yearly = sum(row.cost_per_year_usd for row in found.assignments)
+    yearly = sum(row.running_usd_per_year for row in found.assignments)
     assert 2 * yearly <= totals.rent_usd + totals.electricity_usd + 0.011
     assert totals.electricity_usd >= 0
     assert {name for row in found.purchases for name in row.used_by} == {
@@ -625,8 +749,8 @@ def test_what_is_pruned_is_never_missed() -> None:
     def kept(options: Iterable[Option]) -> list[tuple[str, int]]:
         return [(option.gpu, option.count) for option in options]
 
-    assert kept(pruned(choices, 1)) == [("g0", 1)]
-    assert kept(pruned(choices, 2)) == [("g0", 1), ("g1", 1)]
+    assert kept(pruned(choices, 1, ["cost"])) == [("g0", 1)]
+    assert kept(pruned(choices, 2, ["cost"])) == [("g0", 1), ("g1", 1)]
 
 
 def test_of_equal_answers_the_first_id_is_taken() -> None:

@@ -35,7 +35,17 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         ("prices",),
         ("prices", "show", "rtx-4090"),
         ("prices", "import", str(PROCUREMENT / "reseller-usa.csv")),
-        ("fleet", str(PROCUREMENT / "fleet.yaml"), "--quotes", str(PROCUREMENT / "reseller-usa.csv")),
+        (
+            *("fleet", str(PROCUREMENT / "fleet.yaml")),
+            *(
+                "--quotes",
+                str(PROCUREMENT / "reseller-germany.csv"),
+                "--rate",
+                "EUR=1.08",
+                "--as-of",
+                "2026-11-23",
+            ),
+        ),
         ("gpus", "show", "rtx-4090"),
         ("models", "show", "llama-3.1-8b"),
         ("describe", "resnet-50"),

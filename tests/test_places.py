@@ -176,6 +176,18 @@ def test_shares_add_up_to_whole_machines_with_a_place_for_every_board(device: De
     assert share.unverified == "from memory"
 
 
+@given(
+    device=st.sampled_from([device for device in DEVICES.values() if device.kind == "gpu"]),
+    count=st.integers(min_value=1, max_value=500),
+)
+def test_one_more_gpu_never_makes_the_machines_cheaper(device: Device, count: int) -> None:
+    """A fleet buys no card for the sake of its machine."""
+    fewer, more = (host_for(device, number, load_hosts()) for number in (count, count + 1))
+    assert fewer is not None
+    assert more is not None
+    assert fewer.usd_per_gpu * count <= more.usd_per_gpu * (count + 1) + 1e-6
+
+
 def test_no_gpu_has_no_share() -> None:
     with pytest.raises(InputError, match="number of GPUs"):
         host_for(DEVICES["rtx-4090"], 0, load_hosts())

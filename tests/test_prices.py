@@ -150,15 +150,38 @@ def test_a_valid_quote_counts_before_public_prices_from_its_number_on() -> None:
     assert book.buy_price("rtx-4090") == one
     assert book.buy_price("rtx-4090", 7) == one
     assert book.buy_price("rtx-4090", 8) == eight
-    assert [(tier.minimum_count, tier.price_usd) for tier in book.purchase_tiers("rtx-4090")] == [
-        (1, 1700),
-        (8, 1500),
-    ]
+    assert brackets(book) == [(1, 7, 1700), (8, None, 1500)]
     # The day after the last day of A's quote the public price counts again for fewer than eight.
     later = PriceBook([public, one, eight, ended], today=datetime.date(2027, 1, 1))
     assert later.buy_price("rtx-4090", 7) == public
     assert later.buy_price("rtx-4090", 8) == eight
     assert ended in book.records("rtx-4090")
+
+
+def brackets(book: PriceBook, **more: bool) -> list[tuple[int, int | None, float]]:
+    found = book.purchase_brackets("rtx-4090", **more)
+    for each in found:
+        for count in (each.minimum_count, each.maximum_count or 1000):
+            assert book.buy_price("rtx-4090", count) == each.price
+    return [(each.minimum_count, each.maximum_count, each.price.price_usd) for each in found]
+
+
+def test_a_quote_counts_up_to_the_number_that_it_names() -> None:
+    few = record("quote", 1000, "2026-11-10", provider="A", maximum_count=4)
+    more = record("quote", 1500, "2026-11-10", provider="A", minimum_count=5)
+    public = record("street_new", 1704, "2026-11-01")
+    assert brackets(PriceBook([few, more], today=TODAY)) == [(1, 4, 1000), (5, None, 1500)]
+    assert brackets(PriceBook([few, public], today=TODAY)) == [(1, 4, 1000), (5, None, 1704)]
+    assert brackets(PriceBook([few, public], today=TODAY), quoted=True) == [(1, 4, 1000)]
+    assert PriceBook([few], today=TODAY).buy_price("rtx-4090", 5) is None
+
+
+def test_a_quote_of_many_counts_before_a_lower_public_price_in_every_answer() -> None:
+    public, many = (
+        record("street_new", 1704, "2026-11-01"),
+        record("quote", 3500, "2026-11-10", minimum_count=10),
+    )
+    assert brackets(PriceBook([public, many], today=TODAY)) == [(1, 9, 1704), (10, None, 3500)]
 
 
 def test_a_quote_to_rent_counts_before_the_median() -> None:

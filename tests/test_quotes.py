@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import json
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -136,12 +137,16 @@ def test_a_french_price_list() -> None:
 
 
 def test_a_swiss_price_list() -> None:
-    pro, a100 = read(DATA / "switzerland.csv").records
+    pro, a100 = read(DATA / "switzerland.csv", vat_percent=8.1).records
     assert (pro.gpu_id, pro.minimum_count) == ("rtx-pro-6000-blackwell-server", 2)
-    assert (pro.price_in_currency, pro.currency, pro.lead_time_days) == (8450.0, "CHF", 21)
+    assert (pro.price_in_currency, pro.currency, pro.lead_time_days) == (
+        pytest.approx(8450 / 1.081),
+        "CHF",
+        21,
+    )
     assert pro.note is not None
-    assert pro.note.startswith("with VAT")
-    assert (a100.gpu_id, a100.price_in_currency) == ("a100-pcie-80gb", 12900.0)
+    assert pro.note.startswith("8450 CHF with 8.1 % VAT")
+    assert (a100.gpu_id, a100.price_in_currency) == ("a100-pcie-80gb", pytest.approx(12900 / 1.081))
 
 
 def test_an_indian_price_list() -> None:
@@ -161,12 +166,108 @@ def test_a_price_of_one_from_a_total() -> None:
 def test_an_hour_of_an_instance_becomes_one_of_a_gpu() -> None:
     frankfurt, paris, l4 = read(DATA / "rent.csv").records
     assert (frankfurt.kind, frankfurt.gpu_id) == ("quote_rent", "h100-sxm5-80gb")
-    assert (frankfurt.gpus_per_instance, frankfurt.minimum_count) == (8, 8)
+    # Whoever needs fewer rents the whole instance: the price holds, and eight are billed.
+    assert (frankfurt.gpus_per_instance, frankfurt.minimum_count) == (8, 1)
     assert frankfurt.price_in_currency == pytest.approx(2.49)
     assert frankfurt.price_usd == pytest.approx(2.49 * 1.10)
     assert (frankfurt.region, frankfurt.instance) == ("Frankfurt", "hgx-8")
     assert paris.gpus_per_instance == 8, "from the text, where the column says nothing"
     assert (l4.gpu_id, l4.price_in_currency, l4.minimum_count) == ("l4", 0.62, 1)
+
+
+@pytest.mark.parametrize("heading", ["price per hour", "price per gpu hour"])
+def test_an_instance_counts_for_fewer_gpus_however_its_price_is_written(tmp_path: Path, heading: str) -> None:
+    usd = 8 if heading == "price per hour" else 1
+    found = table(tmp_path, f"vendor,gpu,{heading},currency,gpus per node", f"X,H100 SXM5 80GB,{usd},USD,8")
+    price = PriceBook(found.records, shipped_devices(), today=TODAY).rent_price("h100-sxm5-80gb", 4)
+    assert price is not None
+    assert (price.kind, price.price_usd, price.gpus_per_instance) == ("quote_rent", 1.0, 8)
+
+
+def test_a_price_of_several_instances_holds_from_the_first_gpu_that_needs_them(tmp_path: Path) -> None:
+    found = table(
+        tmp_path, "gpu,quantity,price per hour,currency,gpus per node", "H100 SXM5 80GB,2-3,16,USD,8"
+    )
+    (record,) = found.records
+    assert (record.minimum_count, record.maximum_count) == (9, 24)
+
+
+def test_the_end_of_a_quantity_is_kept(tmp_path: Path) -> None:
+    found = table(
+        tmp_path, "gpu,quantity,unit price,currency", "rtx-4090,1-4,1000,USD", "rtx-4090,5+,1500,USD"
+    )
+    book = PriceBook(found.records, shipped_devices(), today=TODAY)
+    prices = [book.buy_price("rtx-4090", count) for count in (1, 4, 5, 8)]
+    assert [price.price_usd for price in prices if price] == [1000, 1000, 1500, 1500]
+
+
+@pytest.mark.parametrize(
+    ("heading", "row", "more"),
+    [
+        ("gpu;Stückpreis inkl. MwSt;Währung", "RTX 4090;1.190,00;EUR", {"vat_percent": 19.0}),
+        ("gpu;Stückpreis inkl. 19 % MwSt;Währung", "RTX 4090;1.190,00;EUR", {}),
+        ("gpu;Stückpreis inkl. 19% MwSt;Währung", "RTX 4090;1.190,00;EUR", {"vat_percent": 7.0}),
+        ("gpu;Stückpreis brutto;MwSt %;Währung", "RTX 4090;1.190,00;19,0;EUR", {}),
+        ("gpu;Stückpreis brutto;MwSt;Währung", "RTX 4090;1.190,00;19 %;EUR", {}),
+        ("gpu;price;currency", "RTX 4090;1190.00 incl. 19% VAT;EUR", {}),
+        ("gpu;Stückpreis netto;MwSt %;Währung", "RTX 4090;1.000,00;19,0;EUR", {}),
+        ("gpu;Stückpreis netto;Währung", "RTX 4090;1.000,00;EUR", {"vat_percent": 19.0}),
+    ],
+)
+def test_prices_are_compared_without_vat(
+    tmp_path: Path, heading: str, row: str, more: dict[str, float]
+) -> None:
+    (found,) = table(tmp_path, heading, row, **more).records
+    assert found.price_in_currency == pytest.approx(1000)
+    assert found.price_usd == pytest.approx(1100)
+
+
+def test_a_price_with_vat_of_no_known_rate_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    # An amount of VAT is no rate.
+    for heading, row in (("Stückpreis brutto", "1.190,00"), ("Stückpreis brutto;MwSt", "1.190,00;19,00")):
+        said = refused(tmp_path, f"gpu;{heading};Währung", f"RTX 4090;{row};EUR")
+        assert "--vat 19" in said
+        assert "--vat 0" in said
+    with pytest.raises(InputError, match="not a rate of VAT"):
+        table(tmp_path, "gpu,price", "rtx-4090,$1", vat_percent=-1.0)
+
+
+def test_of_two_vendors_the_cheaper_without_vat_counts(tmp_path: Path) -> None:
+    found = table(
+        tmp_path,
+        "vendor,gpu,unit price,currency",
+        "X,rtx-4090,1190 incl VAT,EUR",
+        "Y,rtx-4090,1050 net,EUR",
+        "Z,rtx-4090,1150,EUR",
+        vat_percent=19.0,
+    )
+    price = PriceBook(found.records, shipped_devices(), today=TODAY).buy_price("rtx-4090")
+    assert price is not None
+    assert price.provider == "X"
+    assert price.note is not None
+    assert price.note.startswith("1190 EUR with 19 % VAT")
+    assert "with 19 % VAT, taken out: line 2" in found.assumptions
+    assert "not said whether with VAT, read as without: line 4" in found.assumptions
+    unused = table(tmp_path, "gpu,price", "rtx-4090,$1500", vat_percent=19.0)
+    assert any("--vat 19 takes nothing out" in said for said in unused.assumptions)
+
+
+def test_vat_in_json(tmp_path: Path) -> None:
+    path = tmp_path / "quotes.json"
+    path.write_text(
+        '[{"gpu": "rtx-4090", "unit_price": 1190, "currency": "USD", "tax": "gross", "vat_percent": 19}]'
+    )
+    assert read(path).records[0].price_usd == pytest.approx(1000)
+
+
+@pytest.mark.parametrize(("name", "gpus"), [("NVIDIA A16", 4), ("Tesla K80", 2), ("Tesla M60", 2)])
+def test_the_price_of_a_board_is_that_of_all_its_gpus(tmp_path: Path, name: str, gpus: int) -> None:
+    found = table(tmp_path, "gpu,quantity,price", f"{name},2-3,$3300")
+    (record,) = found.records
+    assert record.price_usd == pytest.approx(3300 / gpus)
+    assert (record.minimum_count, record.maximum_count) == (gpus + 1, 3 * gpus)
+    assert f"3300 USD a board of {gpus} GPUs" in (record.note or "")
+    assert any(f"read as the price of a board of {gpus} GPUs" in said for said in found.assumptions)
 
 
 def test_json_with_our_own_names() -> None:
@@ -625,8 +726,11 @@ def test_columns_are_found_in_any_order_and_named_by_the_user(tmp_path: Path) ->
 def test_two_columns_that_can_be_the_price_are_refused(tmp_path: Path) -> None:
     lines = ("gpu;Preis netto;Preis brutto;currency", "rtx-4090;1000,00;1190,00;EUR")
     assert '--column unit_price="Preis netto"' in refused(tmp_path, *lines)
-    (found,) = table(tmp_path, *lines, columns={"unit_price": "Preis brutto"}).records
-    assert (found.price_in_currency, (found.note or "").split(";")[0]) == (1190.0, "with VAT")
+    (found,) = table(tmp_path, *lines, columns={"unit_price": "Preis brutto"}, vat_percent=0.0).records
+    assert (found.price_in_currency, (found.note or "").split(";")[0]) == (
+        1190.0,
+        "1190 EUR with 0 % VAT, taken as it is",
+    )
     rent = ("gpu;Unit price;Price per hour", "rtx-4090;$1599.00;$0.50")
     assert "buy and to rent" in refused(tmp_path, *rent)
     assert table(tmp_path, *rent, columns={"hour_price": "Price per hour"}).records[0].kind == "quote_rent"
@@ -828,3 +932,21 @@ def test_stored_records_are_price_records_of_the_book() -> None:
     rented = PriceBook(records, shipped_devices(), today=TODAY).rent_price("h100-sxm5-80gb", 8)
     assert rented is not None
     assert rented.price_usd == pytest.approx(2.49 * 1.10)
+
+
+def test_of_two_imports_of_one_name_at_once_one_is_told(tmp_path: Path) -> None:
+    def bring(number: int) -> bool:
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        path = folder / "offer.csv"
+        path.write_text(f"gpu,price\nrtx-4090,${1000 + number}\n")
+        try:
+            import_quotes(path, INDEX, rates={}, columns={}, today=TODAY, folder=tmp_path / "kept")
+        except InputError:
+            return False
+        return True
+
+    with ThreadPoolExecutor(8) as pool:
+        assert sum(pool.map(bring, range(16))) == 1
+    assert len(stored_quotes(tmp_path / "kept")[0]) == 1
+    assert [path.name for path in (tmp_path / "kept").iterdir()] == ["offer.json"]

@@ -1,12 +1,20 @@
 """What does not run is left out, what does not fit the machine is not bought, what needs care is said."""
 
+import json
+
 import pytest
 
+from advisor.catalog import shipped_devices
+from advisor.compatibility import host_notes, sold_together
+from advisor.compatibility_tables import load_compatibility
 from advisor.documents import RecommendAnswer
+from advisor.fleet_file import build_fleet
+from advisor.hosts import host_for, load_hosts
 from advisor.service import Advisor, open_advisor
 from advisor.workload import Constraints, Workload
 from advisor.workload_file import build_workload
 
+DEVICES = {device.id: device for device in shipped_devices()}
 JOB = {"model": {"name": "llama-3.1-8b"}, "method": "lora", "data": {"tokens": 50e6}}
 
 
@@ -97,3 +105,61 @@ def test_performance_per_watt_is_that_of_the_estimated_draw(advisor: Advisor) ->
         assert row.samples_per_s is not None
         assert row.power_w is not None
         assert row.samples_per_s_per_w == pytest.approx(row.samples_per_s.value / row.power_w)
+
+
+def test_a_fleet_buys_modules_in_whole_boards_with_the_machines_that_one_estimate_counts(
+    advisor: Advisor,
+) -> None:
+    job = {"model": {"name": "resnet50"}, "data": {"samples": 1e9}}
+    text = {
+        "workloads": [{"name": "a", "workload": job, "runs_per_week": 40}],
+        "constraints": {"acquire": ["buy"], "segments": ["datacenter"], "vendors": ["nvidia"]},
+    }
+    totals = []
+    for most in (1, 8):
+        text["constraints"]["max_count"] = most  # type: ignore[index]
+        found = advisor.fleet(build_fleet(json.dumps(text), "fleet.json"))
+        assert found.totals is not None
+        totals.append(found.totals.total_usd)
+        for row in found.purchases:
+            device = DEVICES[row.gpu]
+            share = host_for(device, row.count, load_hosts())
+            assert share is not None
+            assert row.host_usd == pytest.approx(share.usd_per_gpu * row.count)
+            assert row.host == f"{share.machines} x {share.host}"
+    assert totals[1] <= totals[0]
+
+
+@pytest.mark.parametrize(
+    ("gpu", "together"),
+    [("rtx-4090", 1), ("h100-sxm5-80gb", 4), ("b200-sxm-180gb", 8), ("a16", 4), ("tesla-k80", 2)],
+)
+def test_boards_are_sold_whole(gpu: str, together: int) -> None:
+    tables = load_compatibility()
+    assert sold_together(DEVICES[gpu], tables) == together
+    if DEVICES[gpu].board.form_factor == "SXM":
+        for count in range(1, 17):
+            blocked = any(
+                note.level == "blocked" for note in host_notes(DEVICES[gpu], count, None, None, tables)
+            )
+            assert blocked == (count % together != 0)
+
+
+def test_a_part_of_a_board_costs_the_whole_board(advisor: Advisor) -> None:
+    small = Workload.model_validate({"model": {"name": "resnet50"}, "data": {"samples": 1e5}})
+    for count, boards in ((1, 1), (4, 1), (5, 2)):
+        (row,) = advisor.estimate(small, gpus=["a16"], count=count).estimates
+        assert row.cost.purchase_usd == pytest.approx(3300 * boards)
+
+
+def test_the_interval_of_a_break_even_knows_how_open_the_price_of_a_machine_is(advisor: Advisor) -> None:
+    small = {"model": {"name": "resnet50"}, "data": {"samples": 1e7}}
+
+    def width(host: object) -> float:
+        workload = Workload.model_validate({**small, "economics": {"host_usd_per_gpu": host}})
+        found = advisor.estimate(workload, gpus=["l4"]).estimates[0].cost.break_even
+        assert found is not None
+        return found.high / found.low
+
+    # A rack server of $12,000 that may cost 7,000 to 20,000, or just what the user says.
+    assert width("auto") > width(12000)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 
 from advisor.compatibility.note import CompatibilityNote, in_order
-from advisor.compatibility_tables import CompatibilityTables, Fact, HostTables, Level
+from advisor.compatibility_tables import Baseboard, CompatibilityTables, Fact, HostTables, Level
 from advisor.hardware import Device
 from advisor.host_facts import HostFacts
 
@@ -207,6 +207,21 @@ def _bridges(device: Device, count: int, host: HostTables) -> Iterator[Compatibi
     yield CompatibilityNote.of("nvlink", "caution" if count > 1 else "works", text, bridge, _catalog(device))
 
 
+def _baseboard(device: Device, host: HostTables) -> Baseboard | None:
+    """Return what carries several modules of a device; None of what is no such module."""
+    fitting = [item for item in host.baseboards if item.form_factor == device.board.form_factor]
+    return next(
+        (item for item in fitting if device.id in item.gpus),
+        next((item for item in fitting if not item.gpus), None),
+    )
+
+
+def sold_together(device: Device, tables: CompatibilityTables) -> int:
+    """Return of how many GPUs only multiples can be bought: those of a board, or of a baseboard."""
+    board = _baseboard(device, tables.host)
+    return math.lcm(device.board.devices_per_board, min(board.sizes) if board else 1)
+
+
 def _form(device: Device, count: int, facts: HostFacts, host: HostTables) -> Iterator[CompatibilityNote]:
     form = next((item for item in host.forms if item.form_factor == device.board.form_factor), None)
     if form is None:
@@ -214,11 +229,7 @@ def _form(device: Device, count: int, facts: HostFacts, host: HostTables) -> Ite
     sources: list[Fact] = [form]
     text = f"{device.name}: {form.text}"
     level = form.level
-    fitting = [item for item in host.baseboards if item.form_factor == form.form_factor]
-    board = next(
-        (item for item in fitting if device.id in item.gpus),
-        next((item for item in fitting if not item.gpus), None),
-    )
+    board = _baseboard(device, host)
     if board is not None:
         sizes = " or ".join(str(size) for size in board.sizes)
         text += f"; baseboards carry {sizes}"

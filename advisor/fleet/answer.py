@@ -8,10 +8,11 @@ from typing import Literal
 
 from advisor.documents import ExcludedDocument, RelaxDocument
 from advisor.fleet.decision import Alternative, Decision, Relaxation, decide
-from advisor.fleet.market import HOURS_PER_WEEK, Demand, Market, Terms
+from advisor.fleet.market import Demand, Market, Terms
 from advisor.fleet.options import Option, planned_hours
 from advisor.fleet.plan import Bought, Plan
 from advisor.fleet.reasons import (
+    NOT_SO_MANY,
     about_alternative,
     about_change,
     about_relaxation,
@@ -29,6 +30,7 @@ from advisor.fleet_documents import (
     FleetSummaryDocument,
     FleetTotalsDocument,
 )
+from advisor.units import HOURS_PER_WEEK
 
 _NOTHING: Mapping[str, Sequence[ExcludedDocument]] = {}
 _NO_ADVICE: Mapping[str, Sequence[RelaxDocument]] = {}
@@ -83,7 +85,7 @@ def fleet_answer(
             unmet_document(demands[workload], choices, excluded.get(workload, ()), relax.get(workload, ()))
             for workload in decision.unmet
         ),
-        relax=tuple(each for item in decision.relaxations for each in _relaxed(item)),
+        relax=tuple(_relax(decision)),
         excluded=tuple(excluded_documents(choices, excluded)),
         assumptions=(*assumptions, *assumptions_of(market, best)),
         warnings=(*warnings, *(() if best is None else warnings_of(market, choices, best))),
@@ -111,13 +113,21 @@ def _purchase(bought: Bought, plan: Plan) -> FleetPurchaseDocument:
         unit_price_usd=_usd(tier.unit_cents),
         price=tier.tier.price,
         purchase_usd=_usd(bought.count * tier.unit_cents),
-        host_usd=_usd(bought.count * bought.supply.host_cents),
-        residual_usd=_usd(bought.count * tier.residual_cents),
+        host=_host(bought),
+        host_usd=_usd(bought.host_cents),
+        residual_usd=_usd(bought.residual_cents),
         tdp_w=gpu.tdp_w,
         utilisation=busy / (bought.count * HOURS_PER_WEEK),
         lead_time_days=tier.tier.lead_time_days,
         used_by=tuple(option.workload for option in here),
     )
+
+
+def _host(bought: Bought) -> str | None:
+    if bought.housing is None:
+        return None
+    machine, number = bought.housing
+    return f"{number} x {machine.machine.name}"
 
 
 def _assignment(
@@ -140,8 +150,8 @@ def _assignment(
         requests_per_s=None
         if offer.requests_per_s is None
         else offer.requests_per_s.scaled(option.side_by_side),
-        cost_per_run_usd=None if runs is None else _usd(spent) / (runs * terms.horizon_years),
-        cost_per_year_usd=_usd(spent) / terms.horizon_years,
+        running_usd_per_run=None if runs is None else _usd(spent) / (runs * terms.horizon_years),
+        running_usd_per_year=_usd(spent) / terms.horizon_years,
         energy_kwh_per_year=_kwh_per_week(option) * terms.horizon_weeks / terms.horizon_years,
         rent_price=offer.rent_price if option.way == "rent" else None,
     )
@@ -154,8 +164,7 @@ def _kwh_per_week(option: Option) -> float:
 def _totals(plan: Plan, terms: Terms) -> FleetTotalsDocument:
     weekly = sum(_kwh_per_week(option) for option in plan.options)
     for each in plan.bought:
-        busy = sum(option.busy_h_per_week * option.count for option in plan.on(each.supply.gpu.id))
-        weekly += each.supply.gpu.idle_kwh_per_h * (each.count * HOURS_PER_WEEK - busy)
+        weekly += each.idle_kwh_per_week(plan.on(each.supply.gpu.id))
     energy = weekly * terms.horizon_weeks
     return FleetTotalsDocument(
         purchase_usd=_usd(plan.purchase_cents),
@@ -215,6 +224,14 @@ def _changes(decision: Decision) -> Iterator[FleetChangeDocument]:
             saved_usd=_usd(best.total_cents - change.plan.total_cents),
             message=about_change(change, best),
         )
+
+
+def _relax(decision: Decision) -> Iterator[RelaxDocument]:
+    for relaxation in decision.relaxations:
+        yield from _relaxed(relaxation)
+    if decision.best is None and not decision.unmet and not decision.relaxations:
+        message = f"{NOT_SO_MANY}: add a quote for more of them, or let workloads be rented (acquire)"
+        yield RelaxDocument(constraint="price", current=None, needed="a price", message=message)
 
 
 def _relaxed(relaxation: Relaxation) -> Iterator[RelaxDocument]:

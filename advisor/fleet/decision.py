@@ -7,10 +7,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from advisor.fleet.market import Limits, Market, Way
+from advisor.fleet.dominance import Aim
+from advisor.fleet.market import Limits, Market
 from advisor.fleet.options import Choices, choices_of, without_choice
 from advisor.fleet.plan import Plan
-from advisor.fleet.solver import Aim, Question, best_plan
+from advisor.fleet.solver import Question, best_plan
+from advisor.workload import Way
 
 LimitName = Literal["budget_usd", "max_power_w"]
 
@@ -30,7 +32,7 @@ class Alternative:
     way: Way
     plan: Plan | None
     unlimited: Plan | None
-    """The same without limits."""
+    """The same without limits; None where no price is known for as many GPUs as that takes."""
     impossible: tuple[str, ...]
     """Workloads that cannot be had this way at all."""
 
@@ -143,7 +145,8 @@ def _relaxations(market: Market, choices: Choices) -> Iterator[Relaxation]:
         yield busier
     if not alone:
         plan = best_plan(choices, Question(aim="outlay"))
-        assert plan is not None
+        if plan is None:  # no price for as many as it takes
+            return
         wanted = tuple((name, getattr(limits, name), _whole(plan, name)) for name, _ in given)
         yield Relaxation(wanted, plan)
 

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
 
 from advisor.quantity import Quantity
-
-Way = Literal["buy", "rent"]
-
-DAYS_PER_YEAR = 365.25
-HOURS_PER_WEEK = 168.0
-WEEKS_PER_YEAR = DAYS_PER_YEAR / 7
+from advisor.units import HOURS_PER_WEEK, WEEKS_PER_YEAR
+from advisor.workload import Way
 
 DEFAULT_UTILISATION = 0.8
 """Share of a week that is planned busy where the user does not say. A guess: it leaves a day in five for queueing,
@@ -35,16 +30,31 @@ class Demand:
 
 @dataclass(frozen=True, slots=True)
 class Tier:
-    """What each card costs where at least ``minimum_count`` are bought."""
+    """What each card costs where ``minimum_count`` to ``maximum_count`` are bought."""
 
     minimum_count: int
     unit_price_usd: float
     residual_usd: float = 0.0
-    """What a card, with its share of the host, still fetches at the end of the horizon."""
+    """What a card, with ``Gpu.host_usd``, still fetches at the end of the horizon."""
     price: str = ""
     """Kind, date and source of the price."""
     date: str = ""
     lead_time_days: int | None = None
+    maximum_count: int | None = None
+    """None holds up to the next tier."""
+
+
+@dataclass(frozen=True, slots=True)
+class Machine:
+    """A kind of machine around cards. A place that stays empty is paid for."""
+
+    name: str
+    places: int
+    """Cards that fit in."""
+    usd: float
+    residual_usd: float = 0.0
+    idle_kwh_per_h: float = 0.0
+    """At the wall, on average over the hours in which it does nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,10 +65,16 @@ class Gpu:
     name: str
     tdp_w: float
     tiers: tuple[Tier, ...] = ()
+    """Of numbers that are in none there is no price."""
     host_usd: float = 0.0
-    """Share of the machine around a card that is bought with it."""
+    """Share of the machine around a card, where the user says what it is."""
     idle_kwh_per_h: float = 0.0
     """At the wall, on average over the hours in which a bought card does nothing."""
+    step: int = 1
+    """Only multiples of it are sold: the cards of a board."""
+    machines: tuple[Machine, ...] = ()
+    """With rising places and prices. All cards of a kind can work together, so they stand in the fewest machines that
+    hold them, and of those in the smallest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +90,8 @@ class Offer:
     """Of one replica of a served model."""
     energy_kwh_per_h: float = 0.0
     """At the wall, of all these GPUs at work with their hosts."""
+    host_idle_kwh_per_h: float = 0.0
+    """At the wall, of these hosts on average over the hours in which they do nothing: an hour of work replaces it."""
     rent_usd_per_h: float | None = None
     """Of all these GPUs, in whole instances, with what interruptions add; None cannot be rented."""
     rent_delay: float = 0.0

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
-from advisor.fleet.market import HOURS_PER_WEEK, Demand, Gpu, Market, Offer, Terms, Tier, Way
+from advisor.fleet.market import Demand, Gpu, Machine, Market, Offer, Terms, Tier
+from advisor.units import HOURS_PER_WEEK
+from advisor.workload import Way
 
 MINUTES_PER_WEEK = 60 * 168
 _ROUNDING = 1e-6
@@ -48,7 +51,9 @@ class Option:
     power_cents: int
     """Electricity at work over the horizon where the GPUs are bought."""
     idle_saved_cents: int
-    """Electricity of idle hours that the work replaces."""
+    """Electricity of idle hours of these GPUs that the work replaces."""
+    host_saved_cents: int
+    """The same of the machines around them, of which no more can be replaced than they have."""
 
     @property
     def key(self) -> tuple[str, str, str, int]:
@@ -62,7 +67,7 @@ class Option:
 
     @property
     def cost_cents(self) -> int:
-        """Over the horizon, without purchases."""
+        """Over the horizon, without purchases and what bought machines draw idle."""
         return self.rent_cents + self.power_cents - self.idle_saved_cents
 
     def blocks(self, size: int) -> int:
@@ -72,16 +77,134 @@ class Option:
 
 @dataclass(frozen=True, slots=True)
 class CentsTier:
-    """A volume break in cents."""
+    """A bracket of numbers with one price, in cents."""
 
     tier: Tier
     unit_cents: int
     residual_cents: int
+    maximum_count: int | None
+    """None is without end."""
 
     @property
     def minimum_count(self) -> int:
         """The fewest cards for which it holds."""
         return self.tier.minimum_count
+
+    def holds_for(self, count: int) -> bool:
+        """Say whether it is the price of so many."""
+        return self.minimum_count <= count and (self.maximum_count is None or count <= self.maximum_count)
+
+
+@dataclass(frozen=True, slots=True)
+class CentsMachine:
+    """A kind of machine in cents over the horizon."""
+
+    machine: Machine
+    outlay_cents: int
+    residual_cents: int
+    idle_cents: int
+    """Electricity of one that would always be idle."""
+
+    @property
+    def places(self) -> int:
+        """Cards that fit in."""
+        return self.machine.places
+
+    @property
+    def kept_cents(self) -> int:
+        """What of its price is not fetched again."""
+        return self.outlay_cents - self.residual_cents
+
+
+Housing = tuple[CentsMachine, int]
+"""Machines of one kind, and how many."""
+
+
+def housing(machines: Sequence[CentsMachine], count: int) -> Housing:
+    """Return the fewest machines that hold ``count`` cards, of those the smallest.
+
+    Args:
+        machines: with rising places and prices, at least one.
+        count: cards, at least 1.
+    """
+    number = math.ceil(count / machines[-1].places)
+    return next(each for each in machines if each.places * number >= count), number
+
+
+EXPLICIT_MACHINES = 6
+"""Up to so many machines around cards of one kind the solver is given each number of them as a choice of its own."""
+
+
+class Piece(NamedTuple):
+    """Numbers of cards with one price of a card, in one set of machines."""
+
+    tier: CentsTier
+    least: int
+    most: int
+    machine: CentsMachine | None
+    """None where machines do not count."""
+    number: int | None
+    """Of machines; None as many as the cards take."""
+
+
+def pieces(supply: Supply, tiers: Sequence[CentsTier], most: int) -> Iterator[Piece]:
+    """Yield all numbers of cards up to ``most`` that are sold, as pieces; no number is in two.
+
+    Args:
+        supply: a kind of GPU.
+        tiers: of it.
+        most: the largest number.
+    """
+    for least, last, machine, number in _spans(supply.machines, most):
+        for tier in tiers:
+            first = supply.stepped(max(least, tier.minimum_count))
+            end = min(last, most if tier.maximum_count is None else tier.maximum_count)
+            end -= end % supply.step
+            if first <= end:
+                yield Piece(tier, first, end, machine, number)
+
+
+def _spans(
+    machines: Sequence[CentsMachine], most: int
+) -> Iterator[tuple[int, int, CentsMachine | None, int | None]]:
+    """Yield the numbers of cards that take the same machines: from, to, which and how many."""
+    if not machines:
+        yield 1, most, None, None
+        return
+    largest = machines[-1].places
+    # From here on only the largest machines hold as many cards as one of them fewer does not.
+    others = largest - machines[-2].places if len(machines) > 1 else largest
+    explicit = max(EXPLICIT_MACHINES, math.ceil(largest / others))
+    start = 1
+    for number in range(1, explicit + 1):
+        for machine in machines:
+            last = min(machine.places * number, most)
+            if start <= last:
+                yield start, last, machine, number
+                start = last + 1
+    if start <= most:
+        yield start, most, machines[-1], None
+
+
+class MachineCents(NamedTuple):
+    """Cents of machines over the horizon, or of cards with their machines."""
+
+    outlay: int
+    """To buy."""
+    kept: int
+    """What of that is not fetched again; of cards with their idle hours."""
+    idle: int
+    """Electricity of machines that would always be idle."""
+
+
+def machine_cents(machines: Sequence[CentsMachine], count: int) -> MachineCents:
+    """Return what the machines around ``count`` cards cost."""
+    if not machines:
+        return MachineCents(0, 0, 0)
+    machine, number = housing(machines, count)
+    return MachineCents(
+        number * machine.outlay_cents, number * machine.kept_cents, number * machine.idle_cents
+    )
 
 
 @dataclass(frozen=True)
@@ -90,27 +213,51 @@ class Supply:
 
     gpu: Gpu
     tiers: tuple[CentsTier, ...]
-    """With falling outlay and falling cost; the later holds where its number is reached."""
+    """With rising numbers, of which none is in two."""
+    machines: tuple[CentsMachine, ...]
     host_cents: int
+    """Of each card, besides machines."""
     idle_cents: int
     """Electricity of one card that would always be idle."""
 
-    def outlay_cents(self, tier: CentsTier) -> int:
-        """Return what a card costs with its share of the host."""
+    @property
+    def step(self) -> int:
+        """Only multiples of it are sold."""
+        return self.gpu.step
+
+    def stepped(self, count: int) -> int:
+        """Return the fewest cards that are sold together and are not fewer than ``count``."""
+        return math.ceil(count / self.step) * self.step
+
+    def tier_of(self, count: int) -> CentsTier | None:
+        """Return the tier that holds for ``count`` cards; None where they have no price."""
+        return next((tier for tier in self.tiers if tier.holds_for(count)), None)
+
+    def unit_outlay_cents(self, tier: CentsTier) -> int:
+        """Return what a card costs without machines."""
         return tier.unit_cents + self.host_cents
 
-    def cost_cents(self, tier: CentsTier) -> int:
-        """Return what a card costs over the horizon, always idle."""
-        return self.outlay_cents(tier) - tier.residual_cents + self.idle_cents
+    def unit_cost_cents(self, tier: CentsTier) -> int:
+        """Return what a card costs over the horizon without machines, always idle."""
+        return self.unit_outlay_cents(tier) - tier.residual_cents + self.idle_cents
 
-    def tier_of(self, count: int) -> CentsTier:
-        """Return the tier that holds for ``count`` cards."""
-        return [tier for tier in self.tiers if tier.minimum_count <= count][-1]
+    def cents(self, tier: CentsTier, count: int) -> MachineCents:
+        """Return what ``count`` cards, for which ``tier`` holds, cost with their machines, always idle."""
+        around = machine_cents(self.machines, count)
+        return MachineCents(
+            outlay=count * self.unit_outlay_cents(tier) + around.outlay,
+            kept=count * self.unit_cost_cents(tier) + around.kept,
+            idle=around.idle,
+        )
 
-    @cached_property
-    def largest_minimum(self) -> int:
-        """The number of cards from which no further break is known."""
-        return self.tiers[-1].minimum_count
+    def numbers(self, least: int) -> list[tuple[int, CentsTier]]:
+        """Return the numbers of cards that can be the cheapest from ``least`` on: in each tier the fewest."""
+        found = []
+        for tier in self.tiers:
+            number = self.stepped(max(least, tier.minimum_count))
+            if tier.holds_for(number):
+                found.append((number, tier))
+        return found
 
 
 @dataclass(frozen=True)
@@ -173,7 +320,10 @@ def choices_of(market: Market) -> Choices:
     for offer in market.offers:
         demand = demands[offer.workload]
         for way in dict.fromkeys(demand.acquire):
-            found = _option(demand, offer, way, supplies.get(offer.gpu), terms, capacity)
+            supply = supplies.get(offer.gpu)
+            found = _option(demand, offer, way, supply, terms, capacity)
+            if isinstance(found, Option) and way == "buy" and supply is not None:
+                found = _affordable(found, supply, capacity)
             if isinstance(found, Option):
                 options.append(found)
             else:
@@ -188,21 +338,31 @@ def choices_of(market: Market) -> Choices:
 
 
 def _supply(gpu: Gpu, terms: Terms) -> Supply:
-    host = cents(gpu.host_usd)
-    tiers: list[CentsTier] = []
-    for tier in sorted(gpu.tiers, key=lambda each: each.minimum_count):
-        found = CentsTier(tier, cents(tier.unit_price_usd), cents(tier.residual_usd))
-        if not tiers or _cheaper(found, tiers[-1]):
-            tiers.append(found)
-    hours = terms.horizon_weeks * HOURS_PER_WEEK
-    idle = cents(gpu.idle_kwh_per_h * hours * terms.electricity_usd_per_kwh)
-    return Supply(gpu, tuple(tiers), host, idle)
+    tiers = sorted(gpu.tiers, key=lambda each: each.minimum_count)
+    ends = [*(each.minimum_count - 1 for each in tiers[1:]), None]
+    return Supply(
+        gpu=gpu,
+        tiers=tuple(
+            CentsTier(
+                tier,
+                cents(tier.unit_price_usd),
+                cents(tier.residual_usd),
+                min((most for most in (tier.maximum_count, end) if most is not None), default=None),
+            )
+            for tier, end in zip(tiers, ends, strict=True)
+        ),
+        machines=tuple(
+            CentsMachine(each, cents(each.usd), cents(each.residual_usd), _idle(each.idle_kwh_per_h, terms))
+            for each in gpu.machines
+        ),
+        host_cents=cents(gpu.host_usd),
+        idle_cents=_idle(gpu.idle_kwh_per_h, terms),
+    )
 
 
-def _cheaper(tier: CentsTier, other: CentsTier) -> bool:
-    """Say whether a card costs less to buy, and no more over the horizon."""
-    kept = tier.unit_cents - tier.residual_cents
-    return tier.unit_cents < other.unit_cents and kept <= other.unit_cents - other.residual_cents
+def _idle(kwh_per_h: float, terms: Terms) -> int:
+    """Return the electricity of the whole horizon in cents."""
+    return cents(kwh_per_h * terms.horizon_weeks * HOURS_PER_WEEK * terms.electricity_usd_per_kwh)
 
 
 def planned_hours(offer: Offer, way: Way, *, cautious: bool) -> float:
@@ -226,6 +386,14 @@ def _option(
         reason = f"takes {hours:.3g} h, deadline {demand.deadline_h:g} h"
         return Refusal(offer, "deadline_h", reason, hours, hours / demand.deadline_h)
     return _running(demand, offer, way, supply, terms, capacity)
+
+
+def _affordable(option: Option, supply: Supply, capacity: int) -> Option | Refusal:
+    """Return the option where as many cards as it takes alone have a price."""
+    least = least_cards([option], capacity, {1, option.count})
+    if supply.numbers(least):
+        return option
+    return Refusal(option.offer, "price", f"no price known to buy {least}", "a price", math.inf)
 
 
 def _running(
@@ -277,7 +445,7 @@ def _priced(
     *,
     served: bool,
 ) -> Option:
-    rent = power = saved = 0
+    rent = power = saved = host_saved = 0
     if way == "rent":
         assert offer.rent_usd_per_h is not None
         rent = cents(offer.rent_usd_per_h * billed)
@@ -287,10 +455,11 @@ def _priced(
         power = cents(offer.energy_kwh_per_h * weekly * terms.horizon_weeks * tariff)
         # Rounded down, so that idle hours never cost less than nothing.
         saved = math.floor(supply.idle_cents * offer.count * weekly / HOURS_PER_WEEK)
+        host_saved = math.floor(_idle(offer.host_idle_kwh_per_h, terms) * weekly / HOURS_PER_WEEK)
     return Option(
         workload=offer.workload, gpu=offer.gpu, count=offer.count, way=way, offer=offer, minutes=minutes,
         side_by_side=side_by_side, served=served, busy_h_per_week=weekly, rent_cents=rent, power_cents=power,
-        idle_saved_cents=saved,
+        idle_saved_cents=saved, host_saved_cents=host_saved,
     )  # fmt: skip
 
 

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
-from advisor.fleet.market import Limits, Way
-from advisor.fleet.options import CentsTier, Choices, Option, Supply, cents, least_cards
+from advisor.fleet.market import Limits
+from advisor.fleet.options import (
+    CentsMachine,
+    CentsTier,
+    Choices,
+    Housing,
+    Option,
+    Supply,
+    cents,
+    housing,
+    least_cards,
+)
+from advisor.units import HOURS_PER_WEEK
+from advisor.workload import Way
 
 _WATT = 1e-6
 
@@ -17,12 +29,53 @@ class Bought:
     """Cards of one kind."""
 
     supply: Supply
+    tier: CentsTier
+    """The volume break that holds."""
     count: int
 
     @property
-    def tier(self) -> CentsTier:
-        """The volume break that holds."""
-        return self.supply.tier_of(self.count)
+    def housing(self) -> Housing | None:
+        """The machines around them; None where these do not count."""
+        return housing(self.supply.machines, self.count) if self.supply.machines else None
+
+    @property
+    def host_cents(self) -> int:
+        """Of the machines around them."""
+        own = self.count * self.supply.host_cents
+        return own + self._machines(lambda machine: machine.outlay_cents)
+
+    @property
+    def residual_cents(self) -> int:
+        """What cards and machines still fetch."""
+        return self.count * self.tier.residual_cents + self._machines(lambda machine: machine.residual_cents)
+
+    def idle_cents(self, here: Iterable[Option]) -> int:
+        """Return the electricity of hours out of use, of cards and machines on which the options of ``here`` run.
+
+        The work of an option replaces idle hours of the machines that it alone would take, as long as there are any:
+        as if no two options ever worked in one machine at the same time, which overstates their electricity if any.
+        """
+        options = list(here)
+        cards = self.count * self.supply.idle_cents - sum(option.idle_saved_cents for option in options)
+        machines = self._machines(lambda machine: machine.idle_cents)
+        return cards + max(0, machines - sum(option.host_saved_cents for option in options))
+
+    def idle_kwh_per_week(self, here: Iterable[Option]) -> float:
+        """Return the energy of these hours."""
+        options, gpu = list(here), self.supply.gpu
+        busy = sum(option.busy_h_per_week * option.count for option in options)
+        cards = gpu.idle_kwh_per_h * (self.count * HOURS_PER_WEEK - busy)
+        if self.housing is None:
+            return cards
+        machine, number = self.housing
+        replaced = sum(option.offer.host_idle_kwh_per_h * option.busy_h_per_week for option in options)
+        return cards + max(0.0, number * machine.machine.idle_kwh_per_h * HOURS_PER_WEEK - replaced)
+
+    def _machines(self, cents_of: Callable[[CentsMachine], int]) -> int:
+        if self.housing is None:
+            return 0
+        machine, number = self.housing
+        return number * cents_of(machine)
 
 
 @dataclass(frozen=True)
@@ -42,12 +95,12 @@ class Plan:
     @cached_property
     def host_cents(self) -> int:
         """Of the machines around them."""
-        return sum(each.count * each.supply.host_cents for each in self.bought)
+        return sum(each.host_cents for each in self.bought)
 
     @cached_property
     def residual_cents(self) -> int:
         """What cards and machines still fetch."""
-        return sum(each.count * each.tier.residual_cents for each in self.bought)
+        return sum(each.residual_cents for each in self.bought)
 
     @cached_property
     def rent_cents(self) -> int:
@@ -57,8 +110,8 @@ class Plan:
     @cached_property
     def electricity_cents(self) -> int:
         """At work and idle."""
-        idle = sum(each.count * each.supply.idle_cents for each in self.bought)
-        return idle + sum(option.power_cents - option.idle_saved_cents for option in self.options)
+        idle = sum(each.idle_cents(self.on(each.supply.gpu.id)) for each in self.bought)
+        return idle + sum(option.power_cents for option in self.options)
 
     @property
     def outlay_cents(self) -> int:
@@ -109,10 +162,11 @@ def plan_of(
     at_least: Mapping[str, int] | None = None,
     *,
     proven: bool = True,
-) -> Plan:
+) -> Plan | None:
     """Return the plan in which each workload has its option, with as many cards as that takes.
 
-    More are bought only where a volume break makes more of them cost less.
+    More are bought only where a volume break makes more of them cost less, or no fewer are sold. None where so many
+    have no price.
 
     Args:
         options: one for each workload.
@@ -126,13 +180,26 @@ def plan_of(
         supply = choices.supplies[gpu]
         here = [option for option in chosen if option.source == (gpu, "buy")]
         least = least_cards(here, choices.capacity, choices.sizes)
-        number = cheapest_number(supply, least) if at_least is None else max(least, at_least[gpu])
-        bought.append(Bought(supply, number))
+        these = None if at_least is None else max(least, at_least[gpu])
+        cards = _cheapest(supply, least, here) if these is None else _these(supply, these)
+        if cards is None:
+            return None
+        bought.append(cards)
     return Plan(chosen, tuple(bought), proven)
 
 
-def cheapest_number(supply: Supply, least: int) -> int:
-    """Return how many cards to buy where ``least`` are needed: as many, or up to a break if that costs less."""
-    numbers = [least, *(tier.minimum_count for tier in supply.tiers if tier.minimum_count > least)]
-    possible = [number for number in numbers if number >= supply.tiers[0].minimum_count]
-    return min(possible, key=lambda number: (number * supply.cost_cents(supply.tier_of(number)), number))
+def _cheapest(supply: Supply, least: int, here: Sequence[Option]) -> Bought | None:
+    """Return the cards to buy where ``least`` are needed: as many, or up to a break if that costs less."""
+
+    def order(bought: Bought) -> tuple[int, int]:
+        paid = bought.count * bought.tier.unit_cents + bought.host_cents
+        return paid - bought.residual_cents + bought.idle_cents(here), bought.count
+
+    possible = (Bought(supply, tier, number) for number, tier in supply.numbers(least))
+    return min(possible, key=order, default=None)
+
+
+def _these(supply: Supply, count: int) -> Bought | None:
+    number = supply.stepped(count)
+    tier = supply.tier_of(number)
+    return None if tier is None else Bought(supply, tier, number)

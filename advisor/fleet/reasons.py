@@ -9,6 +9,8 @@ from advisor.fleet.options import Choices, least_cards
 from advisor.fleet.plan import Plan
 from advisor.units import format_money
 
+NOT_SO_MANY = "no price is known to buy as many GPUs as that takes"
+
 
 def money(cents: int) -> str:
     """Return whole cents as people write them."""
@@ -72,7 +74,7 @@ def _more_cards(best: Plan, other: Plan, choices: Choices) -> Iterable[str]:
         return least_cards(rest, choices.capacity, choices.sizes)
 
     needed = least_cards(here, choices.capacity, choices.sizes)
-    if needed < most.count:
+    if most.supply.stepped(needed) < most.count:
         yield f"{most.count} x {most.supply.gpu.id} for the volume price, {needed} needed"
         return
     busiest = min(here, key=lambda option: (without(option.workload), option.workload))
@@ -91,7 +93,8 @@ def about_alternative(alternative: Alternative, best: Plan, choices: Choices) ->
             return "this is the best fleet"
         return why_dearer(best, alternative.plan, choices)
     unlimited = alternative.unlimited
-    assert unlimited is not None
+    if unlimited is None:
+        return NOT_SO_MANY
     return (
         f"not within the limits: the cheapest without them ({described(unlimited)}) needs "
         f"{money(unlimited.outlay_cents)} and {unlimited.power_w:,.0f} W"

@@ -48,8 +48,11 @@ def warnings_of(market: Market, choices: Choices, best: Plan) -> Iterator[str]:
     for each in best.bought:
         here, name = best.on(each.supply.gpu.id), each.supply.gpu.id
         least = least_cards(here, choices.capacity, choices.sizes)
-        if each.count > least:
+        if each.count > each.supply.stepped(least):
             yield f"{each.count} x {name} are bought for the volume price; {least} do the work"
+        elif each.count > least:
+            sold = f"{name} is sold by {each.supply.step}"
+            yield f"{each.count} x {name} are bought, {least} do the work: {sold}"
         counts = sorted({option.count for option in here})
         if any(larger % smaller for smaller, larger in pairwise(counts)):
             sizes = ", ".join(str(count) for count in counts)
@@ -63,6 +66,11 @@ def _if_slower(market: Market, choices: Choices, best: Plan) -> Iterator[str]:
     slow = replace(
         market,
         demands=[replace(demand, deadline_h=None) for demand in market.demands],
+        # More may be needed than have a price.
+        gpus=[
+            replace(gpu, tiers=tuple(replace(tier, maximum_count=None) for tier in gpu.tiers))
+            for gpu in market.gpus
+        ],
         terms=replace(market.terms, cautious=True),
     )
     slower = {option.key: option for option in choices_of(slow).options}

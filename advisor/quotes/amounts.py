@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from advisor.errors import InputError
@@ -28,6 +28,7 @@ _PLAIN: Mapping[DecimalMark, re.Pattern[str]] = {
 }
 _NO_CENTS = re.compile(r"\s*([.,])\s?[-\u2013\u2014]{1,2}")
 """As in "1.599,-": a dash for the cents."""
+_PERCENT = re.compile(r"(\d{1,2}(?:[.,]\d{1,2})?)\s*%")
 _MINUS = ("-", "\u2212")
 _MINUS_BEHIND = re.compile(r"\s*[-\u2212]\s*(?:\W|\Z)")
 
@@ -97,6 +98,7 @@ class Price:
     currencies: tuple[Codes, ...]
     per: Per | None
     tax: Tax | None
+    vat_percent: float | None
 
 
 @dataclass(frozen=True)
@@ -107,6 +109,8 @@ class Stated:
     tax: Tax | None
     rest: str
     """What is left, folded."""
+    vat_percent: float | None = None
+    """Rate of the tax, as in "inkl. 19 % MwSt"."""
 
 
 def price(text: str, words: QuoteWords) -> Price:
@@ -124,10 +128,11 @@ def price(text: str, words: QuoteWords) -> Price:
     read = number(digits)
     said = stated(f"{before} {behind}", words)
     per = words.per_of.get(said.rest)
-    signed = before.rstrip().endswith((*_MINUS, "(")) or _MINUS_BEHIND.match(behind) or "%" in behind
+    share = "%" in behind and said.vat_percent is None
+    signed = before.rstrip().endswith((*_MINUS, "(")) or _MINUS_BEHIND.match(behind) or share
     if read is None or signed or (said.rest and per is None):
         raise _no_price(text)
-    return Price(read, said.currencies, per, said.tax)
+    return Price(read, said.currencies, per, said.tax, said.vat_percent)
 
 
 def _no_price(text: str) -> InputError:
@@ -136,6 +141,27 @@ def _no_price(text: str) -> InputError:
 
 def stated(text: str, words: QuoteWords) -> Stated:
     """Return the currency and the tax that ``text`` names, and the rest of it."""
+    match = _PERCENT.search(text)
+    if match is not None:
+        said = _stated(f"{text[: match.start()]} {text[match.end() :]}", words)
+        if said.tax is not None:
+            return replace(said, vat_percent=float(match.group(1).replace(",", ".")))
+    return _stated(text, words)
+
+
+def vat_percent(cell: str, heading: str) -> float | None:
+    """Return the rate in a column of rates: ``19 %``, or ``19`` under "VAT %"; None of anything else, as of an amount.
+
+    Args:
+        cell: cleaned.
+        heading: of its column.
+    """
+    text = cell if "%" in cell or "%" not in heading else f"{cell}%"
+    match = _PERCENT.fullmatch(text)
+    return None if match is None else float(match.group(1).replace(",", "."))
+
+
+def _stated(text: str, words: QuoteWords) -> Stated:
     found: list[Codes] = []
     for name, codes in sorted(words.currency_names.items(), key=lambda item: -len(item[0])):
         # A name of letters stands alone, a sign may touch anything.

@@ -31,7 +31,9 @@ class QuoteDocument(Model):
     name: str
     way: Literal["buy", "rent"]
     minimum_count: int
-    """The fewest cards or GPUs for which the price holds."""
+    """The fewest GPUs for which the price holds."""
+    maximum_count: int | None
+    """The most for which it holds; null where any more cost the same."""
     price_usd: float
     """US dollars a card, or a GPU and hour."""
     price_in_currency: float | None

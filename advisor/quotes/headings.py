@@ -28,6 +28,7 @@ class Column:
     """Of the heading among the names of the field; of two columns that with the lower rank is read."""
     currencies: tuple[Codes, ...] = ()
     tax: Tax | None = None
+    vat_percent: float | None = None
     unit_days: float = 1.0
     """Days of a bare number under "lead time (weeks)"."""
 
@@ -131,7 +132,7 @@ class Headings:
             return None
         field, rank = named
         unit_days = days_of[days[0]] if days and field == "lead_time" else 1.0
-        return Column(index, cell, field, rank, said.currencies, said.tax, unit_days)
+        return Column(index, cell, field, rank, said.currencies, said.tax, said.vat_percent, unit_days)
 
     def _field(self, cell: str, rest: str) -> tuple[ColumnName, int] | None:
         """Return the field and the rank of a heading.

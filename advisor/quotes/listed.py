@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Mapping
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from advisor.errors import InputError
 from advisor.quantity import Model
@@ -14,7 +14,7 @@ from advisor.quotes.amounts import currency_of
 from advisor.quotes.faults import MOST, Faults
 from advisor.quotes.offers import Assumptions, Offer
 from advisor.quotes.table import MAX_ROWS
-from advisor.quotes.words import Per
+from advisor.quotes.words import Per, Tax
 from advisor.yaml_io import parse_json, validate
 
 
@@ -34,10 +34,16 @@ class ListedQuote(Model):
     gpu: str
     """Id, name or alias of the GPU, or a vendor's text with one name in it."""
     unit_price: float = Field(gt=0)
+    tax: Tax | None = None
+    """``gross`` is with VAT; without it where nothing is said."""
+    vat_percent: float | None = Field(default=None, ge=0, le=100)
+    """Rate of the VAT in a gross price."""
     currency: str | None = Field(default=None, pattern=r"^[A-Z]{3}$")
     vendor: str | None = None
     quantity: int = Field(default=1, ge=1, le=1_000_000)
     """The fewest for which the price holds."""
+    maximum_quantity: int | None = Field(default=None, ge=1, le=1_000_000)
+    """The most for which it holds; any more cost the same where it is left out."""
     valid_until: Day | None = None
     lead_time_days: int | None = Field(default=None, ge=0, le=3660)
     quote: str | None = None
@@ -50,6 +56,12 @@ class ListedQuote(Model):
     region: str | None = None
     instance: str | None = None
     note: str | None = None
+
+    @model_validator(mode="after")
+    def _ordered(self) -> Self:
+        if self.maximum_quantity is not None and self.maximum_quantity < self.quantity:
+            raise ValueError("maximum_quantity is less than quantity")
+        return self
 
 
 def read_listed(text: str, source: str, assumed: Assumptions, faults: Faults) -> tuple[Offer, ...]:
@@ -93,6 +105,7 @@ def _offer(listed: ListedQuote, where: str, assumed: Assumptions) -> Offer:
         per=listed.per,
         vendor=listed.vendor,
         least=listed.quantity,
+        most=listed.maximum_quantity,
         gpus_per_instance=listed.gpus_per_instance,
         valid_until=listed.valid_until,
         lead_time_days=listed.lead_time_days,
@@ -101,4 +114,6 @@ def _offer(listed: ListedQuote, where: str, assumed: Assumptions) -> Offer:
         region=listed.region,
         instance=listed.instance,
         note=listed.note,
+        tax=listed.tax,
+        vat_percent=listed.vat_percent,
     )

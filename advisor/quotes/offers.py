@@ -17,7 +17,7 @@ from advisor.quotes.times import DateOrder
 from advisor.quotes.words import Per, Tax
 from advisor.yaml_io import validate
 
-_TAX: Mapping[Tax, str] = {"net": "without VAT", "gross": "with VAT"}
+LARGEST_VAT_PERCENT = 100.0
 HOURS_OF_A_MONTH = "a price of a month, divided by its hours (730), is one of an hour"
 
 
@@ -36,6 +36,8 @@ class Assumptions:
     date_order: DateOrder | None = None
     currency: str | None = None
     """Of prices for which the file names none, or names several."""
+    vat_percent: float | None = None
+    """Rate of the VAT in prices that are with it, where the file names none."""
 
     def __post_init__(self) -> None:
         for code, rate in self.rates.items():
@@ -43,10 +45,33 @@ class Assumptions:
                 raise InputError("not a rate", source="--rate", value=f"{code}={rate}", accepted="EUR=1.08")
         if self.rates.get("USD", 1.0) != 1.0:
             raise InputError("the US dollar is what others are converted to", source="--rate", value="USD")
+        if self.vat_percent is not None and not 0 <= self.vat_percent <= LARGEST_VAT_PERCENT:
+            raise InputError("not a rate of VAT", source="--vat", value=self.vat_percent, accepted="0 to 100")
         if self.currency is not None and not re.fullmatch(r"[A-Z]{3}", self.currency):
             raise InputError(
                 "not a currency", source="--currency", value=self.currency, accepted="EUR, GBP, USD"
             )
+
+    def net(self, offer: Offer) -> float:
+        """Return the price of an offer without VAT: all prices are compared without.
+
+        Raises:
+            InputError: it is with VAT, at a rate that nobody says.
+        """
+        if offer.tax != "gross":
+            return offer.price
+        percent = self.vat_of(offer)
+        if percent is None:
+            raise InputError(
+                "the price is with VAT, at a rate that is not said; prices are compared without",
+                value=f"{offer.price:.10g} {offer.currency}",
+                hint="--vat 19 says the rate in percent, or a column vat; --vat 0 takes prices as they are",
+            )
+        return offer.price / (1 + percent / 100)
+
+    def vat_of(self, offer: Offer) -> float | None:
+        """Return the rate of the VAT in a price; None where it is not said."""
+        return self.vat_percent if offer.vat_percent is None else offer.vat_percent
 
     def rate(self, currency: str) -> float:
         """Return US dollars for one unit of ``currency``.
@@ -77,6 +102,7 @@ class Offer:
     least: int = 1
     """Cards, GPUs (``GPU-hour``) or instances (``hour``) from which the price holds."""
     most: int | None = None
+    """Up to which it holds; None where more cost the same."""
     gpus_per_instance: int | None = None
     valid_until: datetime.date | None = None
     lead_time_days: int | None = None
@@ -86,6 +112,9 @@ class Offer:
     instance: str | None = None
     note: str | None = None
     tax: Tax | None = None
+    """Of prices that say nothing it is taken to be without."""
+    vat_percent: float | None = None
+    """Rate of the VAT in a gross price; None is not said."""
 
 
 @dataclass(frozen=True)
@@ -98,6 +127,8 @@ class Quote:
     """US dollars for one unit of its currency; None for US dollars."""
     by_name: bool
     """Whether the text is a name of the GPU, as against one that holds it."""
+    board: int = 1
+    """GPUs of one board, whose price was divided by them."""
 
 
 def quote_of(offer: Offer, products: Products, assumed: Assumptions, source: str) -> Quote | Accessory:
@@ -118,13 +149,14 @@ def quote_of(offer: Offer, products: Products, assumed: Assumptions, source: str
         return product
     gpus = _gpus(offer, product)
     rate = assumed.rate(offer.currency)
-    together = gpus if offer.per == "hour" else 1
-    price = offer.price / together
+    board = product.device.board.devices_per_board
+    together = gpus if offer.per == "hour" else board if offer.per == "card" else 1
+    price = assumed.net(offer) / together
     notes = [
         offer.note,
-        _TAX[offer.tax] if offer.tax else None,
+        _tax(offer, assumed),
         f"for {offer.least} to {offer.most}" if offer.most else None,
-        f"{offer.price:g} {offer.currency} an hour for {together} GPUs" if together > 1 else None,
+        _of_several(offer, together),
         f"1 {offer.currency} = {rate:g} USD as given" if offer.currency != "USD" else None,
         None if offer.date else "dated by its import",
     ]
@@ -141,14 +173,36 @@ def quote_of(offer: Offer, products: Products, assumed: Assumptions, source: str
             part for part in (source, offer.where, f"quote {offer.quote}" if offer.quote else None) if part
         ),
         "note": "; ".join(note for note in notes if note) or None,
-        "minimum_count": offer.least * together,
+        # Fewer than fill the last instance are billed as if they did: so they have its price too.
+        "minimum_count": (offer.least - 1) * together + 1,
+        "maximum_count": None if offer.most is None else offer.most * together,
         "valid_until": offer.valid_until,
         "lead_time_days": offer.lead_time_days,
         "currency": offer.currency,
         "price_in_currency": round(price, 6) if offer.currency != "USD" else None,
     }
     record = validate(PriceRecord, fields, source)
-    return Quote(record, offer, None if offer.currency == "USD" else rate, product.by_name)
+    return Quote(
+        record=record,
+        offer=offer,
+        rate=None if offer.currency == "USD" else rate,
+        by_name=product.by_name,
+        board=board if offer.per == "card" else 1,
+    )
+
+
+def _tax(offer: Offer, assumed: Assumptions) -> str | None:
+    if offer.tax != "gross":
+        return "without VAT" if offer.tax else None
+    said = f"{offer.price:.10g} {offer.currency} with {assumed.vat_of(offer):g} % VAT"
+    return f"{said}, taken as it is" if assumed.vat_of(offer) == 0 else said
+
+
+def _of_several(offer: Offer, together: int) -> str | None:
+    if together == 1:
+        return None
+    what = "an hour for" if offer.per == "hour" else "a board of"
+    return f"{offer.price:.10g} {offer.currency} {what} {together} GPUs"
 
 
 def _gpus(offer: Offer, product: Product) -> int:

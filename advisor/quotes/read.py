@@ -22,6 +22,7 @@ from advisor.quotes.rows import read_rows
 from advisor.quotes.table import read_table
 from advisor.quotes.times import DateOrder
 from advisor.quotes.words import clean, load_words
+from advisor.units import format_money
 from advisor.yaml_io import decode, read_bytes
 
 
@@ -64,6 +65,7 @@ def read_quotes(
     decimal: DecimalMark | None = None,
     date_order: DateOrder | None = None,
     currency: str | None = None,
+    vat_percent: float | None = None,
 ) -> QuoteFile:
     """Return the quotes of a file: a price list in CSV of any country, or JSON (a name that ends in ``.json``).
 
@@ -76,12 +78,13 @@ def read_quotes(
         decimal: the decimal mark, where the file leaves it open.
         date_order: of day and month, where the file leaves it open.
         currency: of prices for which the file names none, or names several ("$").
+        vat_percent: rate of the VAT in prices that are with it, where the file names none.
 
     Raises:
         InputError: the file cannot be read, or rows of it; all of them are named.
         ExternalError: the system refused to read it.
     """
-    assumed = Assumptions(today, rates, decimal, date_order, currency)
+    assumed = Assumptions(today, rates, decimal, date_order, currency, vat_percent)
     raw, source, words = read_bytes(path), clean(path.name), load_words()
     faults = Faults(source)
     assumptions: tuple[str, ...] = ()
@@ -100,13 +103,13 @@ def read_quotes(
     warnings = (*left_out, *accessories, *_doubts(quotes, today))
     if not quotes:
         raise InputError("no quotes in the file", source=source, hint="; ".join(warnings[:3]) or None)
-    said = repr((sorted(rates.items()), sorted(columns.items()), decimal, date_order, currency))
+    said = repr((sorted(rates.items()), sorted(columns.items()), decimal, date_order, currency, vat_percent))
     return QuoteFile(
         name=source,
         digest=hashlib.sha256(raw + said.encode("utf-8")).hexdigest(),
         as_of=today,
         quotes=tuple(quotes),
-        assumptions=(*assumptions, *_readings(quotes)),
+        assumptions=(*assumptions, *_readings(quotes, assumed)),
         warnings=warnings,
         columns=headings,
     )
@@ -128,14 +131,36 @@ def _quotes(
     return quotes, left_out
 
 
-def _readings(quotes: Sequence[Quote]) -> Iterator[str]:
-    """Yield how products, dates and vendors were read."""
+def _readings(quotes: Sequence[Quote], assumed: Assumptions) -> Iterator[str]:
+    """Yield how products, boards, taxes, dates and vendors were read."""
     for text, quote in {quote.offer.product: quote for quote in quotes if not quote.by_name}.items():
         yield f"{quote.offer.where}: {text!r} read as {quote.record.gpu_id}"
+    for quote in quotes:
+        if quote.board > 1:
+            yield (
+                f"{quote.offer.where}: read as the price of a board of {quote.board} GPUs: "
+                f"{format_money(quote.record.price_usd)} a GPU"
+            )
+    yield from _taxes(quotes, assumed)
     if nameless := sum(quote.offer.vendor is None for quote in quotes):
         yield f"{nameless} of {len(quotes)} quotes name no vendor"
     if undated := sum(quote.offer.date is None for quote in quotes):
         yield f"{undated} of {len(quotes)} quotes bear no date: that of their import is taken"
+
+
+def _taxes(quotes: Sequence[Quote], assumed: Assumptions) -> Iterator[str]:
+    gross = [quote.offer for quote in quotes if quote.offer.tax == "gross"]
+    for percent in sorted({assumed.vat_of(offer) or 0.0 for offer in gross}):
+        where = _places([offer.where for offer in gross if (assumed.vat_of(offer) or 0.0) == percent])
+        if percent:
+            yield f"with {percent:g} % VAT, taken out: {where}"
+        else:
+            yield f"with VAT, taken as they are: {where}"
+    silent = [quote.offer.where for quote in quotes if quote.offer.tax is None]
+    if gross and silent:
+        yield f"not said whether with VAT, read as without: {_places(silent)}"
+    if assumed.vat_percent is not None and not gross:
+        yield f"no price says that it is with VAT: --vat {assumed.vat_percent:g} takes nothing out"
 
 
 def _doubts(quotes: Sequence[Quote], today: datetime.date) -> Iterator[str]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 
 from advisor.errors import InputError
-from advisor.quotes.amounts import Price, currency_of, price, stated
+from advisor.quotes.amounts import Price, currency_of, price, stated, vat_percent
 from advisor.quotes.conventions import PRICES, Conventions, conventions, currency_names, price_column
 from advisor.quotes.faults import Faults, about
 from advisor.quotes.offers import HOURS_OF_A_MONTH, Assumptions, Offer
@@ -98,6 +98,7 @@ class _RowReader:
             instance=cells.get("instance") or None,
             note=cells.get("note") or None,
             tax=read.tax or self._columns[name].tax,
+            vat_percent=self._vat(row, name, read),
         )
 
     def _in(self, name: ColumnName) -> AbstractContextManager[None]:
@@ -174,6 +175,14 @@ class _RowReader:
             if len(said) > 1:
                 raise InputError("the row names several units", value=", ".join(sorted(said)))
         return said.pop() if said else "card"
+
+    def _vat(self, row: Row, name: ColumnName, read: Price) -> float | None:
+        """Return the rate that the price's cell, its heading or the column of rates says."""
+        for said in (read.vat_percent, self._columns[name].vat_percent):
+            if said is not None:
+                return said
+        cell = row.cells.get("vat")
+        return vat_percent(cell, self._columns["vat"].heading) if cell else None
 
     def _quantity(self, row: Row) -> Range:
         cell = row.cells.get("quantity")

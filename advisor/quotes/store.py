@@ -35,6 +35,7 @@ def import_quotes(
     decimal: DecimalMark | None = None,
     date_order: DateOrder | None = None,
     currency: str | None = None,
+    vat_percent: float | None = None,
     folder: Path | None = None,
     force: bool = False,
 ) -> ImportAnswer:
@@ -58,6 +59,7 @@ def import_quotes(
         decimal=decimal,
         date_order=date_order,
         currency=currency,
+        vat_percent=vat_percent,
     )
     return keep_quotes(quotes, devices_index, folder=folder, force=force)
 
@@ -217,6 +219,7 @@ def _documents(quotes: QuoteFile, devices_index: NameIndex) -> Iterable[QuoteDoc
             name=devices_index.by_id[record.gpu_id].name,
             way="rent" if record.rented else "buy",
             minimum_count=record.minimum_count,
+            maximum_count=record.maximum_count,
             price_usd=record.price_usd,
             price_in_currency=record.price_in_currency,
             currency=record.currency,

@@ -17,7 +17,7 @@ from advisor.yaml_io import data_root, read_yaml, validate
 
 ColumnName = Literal[
     "gpu", "vendor", "quantity", "unit_price", "hour_price", "gpu_hour_price", "total_price", "currency", "valid_until",
-    "lead_time", "quote", "date", "per", "region", "instance", "gpus_per_instance", "note",
+    "lead_time", "quote", "date", "per", "region", "instance", "gpus_per_instance", "note", "vat",
 ]  # fmt: skip
 """What a column can hold."""
 

@@ -18,7 +18,7 @@ from advisor.render.table import Column, Page, Writer
 from advisor.units import format_duration, format_money, plain
 
 PURCHASE_HEADER = ("Buy", "Cards", "Each", "Together", "Busy", "Delivery")
-ASSIGNMENT_HEADER = ("Workload", "Runs on", "Deadline", "A year costs")
+ASSIGNMENT_HEADER = ("Workload", "Runs on", "Deadline", "Running, a year")
 
 
 def render(answer: Model, page: Page) -> str:
@@ -41,7 +41,12 @@ def render(answer: Model, page: Page) -> str:
         writer.blank()
         notes = [assignment_note(row) for row in answer.assignments]
         _grid(writer, ASSIGNMENT_HEADER, assignment_cells(answer), notes)
-        writer.line(("(a-b): 80 % interval. Costs: electricity where owned, rent where rented.", "dim"))
+        writer.line(
+            (
+                "(a-b): 80 % interval. Running: rent, or electricity of own cards at work.",
+                "dim",
+            )
+        )
     for heading, lines in sections(answer):
         writer.heading(heading)
         for label, text in lines:
@@ -97,8 +102,10 @@ def purchase_cells(answer: FleetAnswer) -> list[tuple[str, ...]]:
 
 
 def purchase_note(row: FleetPurchaseDocument) -> str:
-    """Return what cards are for, and where their price is from."""
-    return f"for {plain(', '.join(row.used_by))}; {plain(row.price)}" if row.used_by else plain(row.price)
+    """Return what cards are for, what they stand in, and where their price is from."""
+    used = f"for {', '.join(row.used_by)}" if row.used_by else None
+    host = f"in {row.host} ({format_money(row.host_usd)})" if row.host and row.host_usd else None
+    return plain("; ".join(part for part in (used, host, row.price) if part))
 
 
 def assignment_cells(answer: FleetAnswer) -> list[tuple[str, ...]]:
@@ -108,7 +115,7 @@ def assignment_cells(answer: FleetAnswer) -> list[tuple[str, ...]]:
             plain(row.workload),
             f"{_way(row)} {words.counted(row.name, row.count)}",
             words.UNKNOWN if row.deadline_h is None else format_duration(row.deadline_h),
-            format_money(row.cost_per_year_usd),
+            format_money(row.running_usd_per_year),
         )
         for row in answer.assignments
     ]
@@ -123,7 +130,8 @@ def assignment_note(row: FleetAssignmentDocument) -> str:
     if row.runs_per_year is not None:
         digits = 1 if row.runs_per_year < 100 else 0
         often = f"{row.runs_per_year:,.{digits}f} runs a year of {words.hours(row.hours_per_run)}"
-        parts = [f"{often} at {words.money(row.cost_per_run_usd)}"]
+        of = "electricity" if row.way == "buy" else "rent"
+        parts = [f"{often} at {words.money(row.running_usd_per_run)} of {of}"]
         if row.replicas > 1:
             parts.append(f"{row.replicas} at a time")
     else:

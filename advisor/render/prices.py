@@ -185,7 +185,7 @@ def _import(writer: Writer, answer: ImportAnswer) -> None:
     writer.grid([
         Column("GPU", [plain(row.gpu) for row in rows], flexible=True, style="bold"),
         Column("Vendor", [plain(row.vendor or NOT_KNOWN) for row in rows]),
-        Column("From", [str(row.minimum_count) for row in rows], "right"),
+        Column("For", [_held(row) for row in rows], "right"),
         Column("Price", [_quoted(row) for row in rows], "right"),
         Column("Until", [str(row.valid_until or NOT_KNOWN) for row in rows]),
         Column("Delivers", [_delivery(row) for row in rows], "right"),
@@ -194,6 +194,13 @@ def _import(writer: Writer, answer: ImportAnswer) -> None:
     if answer.messages:
         writer.heading("How it was read")
         writer.bullets([plain(message) for message in answer.messages])
+
+
+def _held(row: QuoteDocument) -> str:
+    """Return for how many a price holds."""
+    if row.maximum_count is None:
+        return f"{row.minimum_count}+"
+    return f"{row.minimum_count}-{row.maximum_count}"
 
 
 def _quoted(row: QuoteDocument) -> str:

@@ -31,6 +31,7 @@ FIELDS = (
     ("decimal", "Decimals", "comma or point, where it cannot be told"),
     ("date_order", "Dates", "dmy or mdy, where it cannot be told"),
     ("currency", "Currency", "such as CAD, of prices that name none"),
+    ("vat", "VAT", "percent in prices that are with it, such as 19"),
 )
 
 
@@ -91,7 +92,7 @@ class ImportQuotes(Dialog["ImportAnswer"]):
                 return
             how = read_how(
                 rates=_listed(text["rates"]), columns=_listed(text["columns"]), decimal=text["decimal"],
-                date_order=text["date_order"], currency=text["currency"],
+                date_order=text["date_order"], currency=text["currency"], vat=text["vat"],
             )  # fmt: skip
             answer = await self._keep(given_path(text["path"]), how, self._replace)
         except AdvisorError as error:
