@@ -106,13 +106,17 @@ def _sources(book: PriceBook) -> Iterable[PriceSourceDocument]:
     grouped: dict[tuple[str, str], list[PriceRecord]] = {}
     for record in book.records():
         kind = "quotes" if record.kind.startswith("quote") else "shipped" if is_shipped(record) else "live"
-        name = (record.provider or "quotes") if kind == "quotes" else record.source
+        # The file is what `prices remove` takes.
+        name = record.source.rpartition(", line ")[0] or record.source if kind == "quotes" else record.source
         grouped.setdefault((kind, name), []).append(record)
     for (kind, name), records in sorted(grouped.items()):
         days: Mapping[str, PriceRecord] = {record.date: record for record in records}
         ordered = sorted(days.values(), key=lambda record: record.earliest_day)
+        vendors = (
+            sorted({record.provider for record in records if record.provider}) if kind == "quotes" else []
+        )
         yield PriceSourceDocument(
-            name=name,
+            name=f"{name} ({', '.join(vendors)})" if vendors else name,
             kind="quotes" if kind == "quotes" else "shipped" if kind == "shipped" else "live",
             prices=len(records),
             oldest=ordered[0].date,

@@ -122,7 +122,7 @@ def _one(writer: Writer, gpu: GpuPricesDocument) -> None:
         Column("Instance", [plain(row.instance or NOT_KNOWN) for row in rows]),
         Column("Date", [age(row) for row in rows]),
         Column("", [state(row) for row in rows]),
-    ])  # fmt: skip
+    ], under=[terms(row) for row in rows])  # fmt: skip
     if gpu.history:
         writer.heading("Rents that live sources said")
         for point in gpu.history[-10:]:
@@ -131,6 +131,18 @@ def _one(writer: Writer, gpu: GpuPricesDocument) -> None:
                 f"{format_money(point.high_usd)}), {point.providers} providers, {KINDS[point.kind]}"
             )
             writer.labelled(point.day, text)
+
+
+def terms(row: PriceDocument) -> str:
+    """Return for how many a quote holds, until when, and where it is written; nothing of other prices."""
+    if not row.kind.startswith("quote"):
+        return ""
+    found = [f"for {held(row)}"]
+    if row.valid_until:
+        found.append(f"until {row.valid_until}")
+    if row.lead_time_days is not None:
+        found.append(f"delivers in {row.lead_time_days} days")
+    return plain(f"{', '.join(found)} ({row.source})")
 
 
 def _said(price: PriceDocument) -> str:
@@ -185,7 +197,7 @@ def _import(writer: Writer, answer: ImportAnswer) -> None:
     writer.grid([
         Column("GPU", [plain(row.gpu) for row in rows], flexible=True, style="bold"),
         Column("Vendor", [plain(row.vendor or NOT_KNOWN) for row in rows]),
-        Column("For", [_held(row) for row in rows], "right"),
+        Column("For", [held(row) for row in rows], "right"),
         Column("Price", [_quoted(row) for row in rows], "right"),
         Column("Until", [str(row.valid_until or NOT_KNOWN) for row in rows]),
         Column("Delivers", [_delivery(row) for row in rows], "right"),
@@ -196,7 +208,7 @@ def _import(writer: Writer, answer: ImportAnswer) -> None:
         writer.bullets([plain(message) for message in answer.messages])
 
 
-def _held(row: QuoteDocument) -> str:
+def held(row: QuoteDocument | PriceDocument) -> str:
     """Return for how many a price holds."""
     if row.maximum_count is None:
         return f"{row.minimum_count}+"
