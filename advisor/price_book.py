@@ -22,10 +22,18 @@ from advisor.hardware import Device
 from advisor.instances import billed_gpus
 from advisor.prices import LARGEST_LIVE_BYTES, PriceKind, PriceRecord, parse_prices
 from advisor.quantity import Model
+from advisor.units import format_money
 from advisor.yaml_io import data_root, read_text, read_yaml, validate
 
 LIVE = Path("prices") / "live"
 """Where, in the user's folder, the last good copies of the live sources lie."""
+
+
+_PUBLIC_OF_QUOTES: Mapping[PriceKind, tuple[PriceKind, ...]] = {
+    "quote": ("street_new", "used"),
+    "quote_rent": ("cloud_on_demand", "cloud_spot"),
+}
+"""Public prices that a quote is compared with."""
 
 
 class PricePolicy(Model):
@@ -41,6 +49,8 @@ class PricePolicy(Model):
     """What it is taken to be where there are fewer."""
     purchase_spread: Mapping[PriceKind, Annotated[float, Field(ge=1)]]
     """By what factor the price that one really pays lies about a price to buy, in 80 % of cases."""
+    doubtful_quote_factor: Annotated[float, Field(gt=1)]
+    """A quote that is so many times above or below every public price is asked about."""
     source: str
 
 
@@ -214,6 +224,19 @@ class PriceBook:
         """Return the public offers to rent whose median is taken, cheapest first."""
         fitting = self._fitting(gpu_id, kind, count)
         return tuple(sorted(fitting, key=lambda record: _usd_per_h(record, count)))
+
+    def doubt(self, gpu_id: str, kind: PriceKind, price_usd: float) -> str | None:
+        """Return why a quote may be wrong: it is far from every public price; None where it is not."""
+        public_kinds = _PUBLIC_OF_QUOTES[kind]
+        public = [each.price_usd for kind in public_kinds for each in self._offers.get((gpu_id, kind), ())]
+        if kind == "quote" and (launch := self._launch.get(gpu_id)) is not None:
+            public.append(launch.usd)
+        factor = self.policy.doubtful_quote_factor
+        if not public or min(public) / factor <= price_usd <= max(public) * factor:
+            return None
+        lowest, highest = format_money(min(public)), format_money(max(public))
+        span = lowest if lowest == highest else f"{lowest} to {highest}"
+        return f"{format_money(price_usd)} is far from the public prices ({span}): are price, unit and rate right?"
 
     def _quotes(self, gpu_id: str, kind: PriceKind, count: int) -> list[PriceRecord]:
         return [quote for quote in self._offers.get((gpu_id, kind), ()) if quote.holds_for(count)]

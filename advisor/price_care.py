@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from advisor.fetch.documents import RefreshAnswer
 from advisor.fetch.refresh import Progress
+from advisor.prices import PriceKind
 from advisor.quote_files import QuoteFiles
 from advisor.quotes.documents import ImportAnswer
 from advisor.service import Advisor
@@ -67,11 +68,18 @@ def import_quotes(
     from advisor.quotes import store
 
     how = how or QuoteFiles()
-    return store.import_quotes(
+    answer = store.import_quotes(
         path, advisor.names, folder=user_data_folder() / "quotes", rates=how.rates, columns=how.columns,
         decimal=how.decimal, date_order=how.date_order, currency=how.currency, vat_percent=how.vat_percent,
         today=advisor.today, force=force,
     )  # fmt: skip
+    kind: Mapping[str, PriceKind] = {"buy": "quote", "rent": "quote_rent"}
+    doubts = [
+        f"{quote.read_from.line}: {doubt}"
+        for quote in answer.quotes
+        if (doubt := advisor.prices.doubt(quote.gpu, kind[quote.way], quote.price_usd)) is not None
+    ]
+    return answer.model_copy(update={"messages": (*doubts, *answer.messages)})
 
 
 def quote_names() -> tuple[str, ...]:

@@ -171,3 +171,22 @@ def test_a_model_of_the_hub_is_fetched_by_its_own_command_alone(run, monkeypatch
     code, out, _ = run("estimate", *job, stdin=workload)
     assert code == ExitCode.ANSWERED
     assert any("acme/small" in said for said in json.loads(out)["estimates"][0]["assumptions"])
+
+
+def test_a_quote_far_from_all_public_prices_is_asked_about(run, tmp_path: Path) -> None:
+    offer = tmp_path / "offer.csv"
+    offer.write_text(
+        "Vendor,GPU,Unit price,Currency\nX,RTX 4090,1899,EUR\nX,H100 SXM,2.10,USD\nX,L4,2500,USD\n"
+    )
+    code, out, _ = run("prices", "import", str(offer), "--rate", "EUR=108", *AS_OF, "--json")
+    assert code == ExitCode.ANSWERED
+    doubts = [each for each in json.loads(out)["messages"] if "far from the public prices" in each]
+    assert [each.partition(":")[0] for each in doubts] == ["line 2", "line 3"]
+
+
+def test_the_list_of_prices_says_for_how_many_a_quote_holds_and_which_file_it_is_from(run) -> None:
+    run("prices", "import", str(USA), *AS_OF)
+    _, out, _ = run("prices", "show", "rtx-5090", *AS_OF)
+    assert "for 4+, until" in out
+    _, out, _ = run("prices", *AS_OF, "--width", "160")
+    assert "reseller-usa.csv (Acme" in out
