@@ -117,6 +117,9 @@ LARGEST_COUNT = 512
 """Where a datacenter GPU does not fit in one node and the user sets no limit, whole nodes up to this many are tried."""
 
 
+KEPT_SUBJECTS = 1000
+"""Models that are remembered; a stream of questions may name a new one in each."""
+
 FILTERS = ("vendors", "segments", "ecc", "min_memory_gib")
 """Constraints on the device itself."""
 
@@ -685,6 +688,8 @@ class Advisor:
             self._subjects[key] = subject_of(
                 workload, self._root, self.constants.learners, self._code, self._hub
             )
+            if len(self._subjects) > KEPT_SUBJECTS:
+                del self._subjects[next(iter(self._subjects))]
         return self._subjects[key]
 
     def _search(

@@ -16,8 +16,10 @@ import jsonschema
 import pytest
 
 from advisor import cli, diagnostics
+from advisor.cli import opening, output
 from advisor.errors import ExitCode
 from advisor.fleet_file import read_fleet
+from advisor.objective import OBJECTIVES
 
 ROOT = Path(__file__).parents[1]
 JOB = ["llama-3.1-8b", "--method", "lora", "--tokens", "50e6"]
@@ -46,7 +48,7 @@ def test_no_arguments_print_the_help(run):
 
 
 def test_help_and_version_of_every_command(run):
-    for argv in (["--help"], ["--version"], *([name, "--help"] for name in cli._COMMANDS)):
+    for argv in (["--help"], ["--version"], *([name, "--help"] for name in cli.COMMANDS)):
         code, out, err = run(*argv)
         assert (code, err) == (0, "")
         assert out
@@ -73,21 +75,21 @@ def read_only(monkeypatch, tmp_path):
 
     def read(args):
         if getattr(args, "workload", None) and args.command != "serve":
-            cli._read(args)
+            opening.read_question(args)
         if args.command == "fleet":
             read_fleet(args.fleet)
-        for name in cli._names(getattr(args, "gpu", None) or ()):
-            cli._open(args).names.resolve(name)
+        for name in opening.names_of(getattr(args, "gpu", None) or ()):
+            opening.open_service(args).names.resolve(name)
         return ExitCode.ANSWERED
 
-    for name in cli._COMMANDS:
-        monkeypatch.setitem(cli._COMMANDS, name, read)
+    for name in cli.COMMANDS:
+        monkeypatch.setitem(cli.COMMANDS, name, read)
     monkeypatch.setattr(cli, "_has_screen", lambda *streams: True)
     (tmp_path / "tests").symlink_to(ROOT / "tests")
     monkeypatch.chdir(tmp_path)
 
 
-@pytest.mark.parametrize("name", cli._COMMANDS)
+@pytest.mark.parametrize("name", cli.COMMANDS)
 def test_help_fits_the_screen_and_ends_with_examples_that_are_read(run, read_only, name):
     _, out, _ = run(name, "--help")
     assert max(map(len, out.splitlines())) <= 80
@@ -158,7 +160,7 @@ def test_top(run):
     assert few["recommendations"] == everything["recommendations"][:3]
 
 
-@pytest.mark.parametrize("objective", cli.OBJECTIVES)
+@pytest.mark.parametrize("objective", OBJECTIVES)
 def test_objectives(run, objective):
     code, out, _ = run("recommend", *JOB, "--for", objective, "--json", "--top", "1")
     assert code == 0
@@ -217,7 +219,7 @@ def test_catalog_folders_add_up(run, tmp_path):
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
     args = cli.build_parser().parse_args(["--catalog", "a", "gpus", "--catalog", "b", "--catalog", "c"])
-    cli._prepare(args)
+    cli.prepare(args)
     assert args.catalog == ["a", "b", "c"]
 
 
@@ -519,7 +521,7 @@ def test_a_crash_is_reported_without_a_traceback(run, monkeypatch):
     def broken(_args):
         raise RuntimeError("oh [no]")
 
-    monkeypatch.setitem(cli._COMMANDS, "gpus", broken)
+    monkeypatch.setitem(cli.COMMANDS, "gpus", broken)
     code, out, err = run("gpus")
     assert (code, out) == (ExitCode.OUTSIDE_FAILED, "")
     assert "internal error (RuntimeError" in err
@@ -540,10 +542,10 @@ def test_no_color_and_ascii_only(monkeypatch):
     assert not diagnostics.wants_color(io.StringIO())
     monkeypatch.setenv("NO_COLOR", "1")
     assert not diagnostics.wants_color(Terminal())
-    assert not cli._ascii_only(Terminal())
+    assert not output.ascii_only(Terminal())
     monkeypatch.setenv("LANG", "C")
     monkeypatch.setenv("LC_CTYPE", "C.UTF-8")
-    assert cli._ascii_only(Terminal())
+    assert output.ascii_only(Terminal())
     with io.TextIOWrapper(io.BytesIO(), encoding="cp1252") as stream:
         monkeypatch.setenv("LANG", "de_DE.UTF-8")
-        assert cli._ascii_only(stream)
+        assert output.ascii_only(stream)

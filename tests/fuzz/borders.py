@@ -19,6 +19,7 @@ from advisor import cli, diagnostics, service
 from advisor.calibration import FOLDER as CALIBRATIONS
 from advisor.calibration import load_suite, read_profile, stored_profiles
 from advisor.catalog import load_devices, name_index
+from advisor.cli import options
 from advisor.errors import AdvisorError
 from advisor.fetch.store import Store
 from advisor.fleet_file import build_fleet
@@ -409,7 +410,7 @@ def _fields_with_texts() -> Mapping[str, tuple[str, ...]]:
 
 def cli_fields() -> list[str]:
     """Return the fields that short options set."""
-    return [short.field for short in cli._SHORT_FORMS]
+    return [short.field for short in options.SHORT_FORMS]
 
 
 def jsonl_case(rng: random.Random, folder: Path) -> str:
@@ -448,7 +449,7 @@ def _words() -> dict[str, tuple[str, ...]]:
         "job.yaml", "mine"),
         "prices": ("show", "import", "remove", *gpus, "offer.csv", "../../x"), "fleet": ("fleet.yaml",
         "missing.yaml", "/"),
-        "schema": cli.SCHEMAS, "tui": models, "": (), "reccomend": models,
+        "schema": options.SCHEMAS, "tui": models, "": (), "reccomend": models,
     }  # fmt: skip
 
 
@@ -535,12 +536,12 @@ def _option(rng: random.Random) -> list[str]:
     if chance < 0.25:
         return [rng.choice(_OPTIONS_WITHOUT)]
     if chance < 0.6:
-        short = rng.choice(cli._SHORT_FORMS)
+        short = rng.choice(options.SHORT_FORMS)
         known = _fields_with_texts().get(short.field)
         return [short.option, rng.choice(known) if known and rng.random() < 0.7 else _typed(rng)]
     option = rng.choice(_OPTIONS_WITH)
     values: Mapping[str, tuple[str, ...]] = {
-        "--format": cli.FORMATS, "--output": ("out.json", "out.md", "/dev/null", "no/such/x", "."),
+        "--format": options.FORMATS, "--output": ("out.json", "out.md", "/dev/null", "no/such/x", "."),
         "--catalog": (".", "nowhere"),
         "--width": ("40", "80", "\u00b2", "1000"), "--for": tuple(OBJECTIVES), "--top": ("1", "all", "\u0663"),
         "--gpu": ("l4", "nope"),
@@ -549,7 +550,7 @@ def _option(rng: random.Random) -> list[str]:
         "--quotes": ("offer.csv", "missing.csv"), "--rate": ("EUR=1.08", "EUR=nan", "=", "EUR"),
         "--column": ("gpu=Artikel", "="),
         "--decimal": ("comma", "point"), "--date-order": ("dmy", "mdy"), "--currency": ("USD", "EUR"),
-        "--as-of": ("2026-11-23", "0001-01-01", "9999-12-31", "2026-W01-1"), "--print-completion": cli.SHELLS,
+        "--as-of": ("2026-11-23", "0001-01-01", "9999-12-31", "2026-W01-1"), "--print-completion": options.SHELLS,
     }  # fmt: skip
     value = rng.choice(values[option]) if option in values and rng.random() < 0.75 else _typed(rng)
     return [f"{option}={value}"] if rng.random() < 0.2 else [option, value]
