@@ -84,7 +84,7 @@ def read_only(monkeypatch, tmp_path):
 
     for name in cli.COMMANDS:
         monkeypatch.setitem(cli.COMMANDS, name, read)
-    monkeypatch.setattr(cli, "_has_screen", lambda *streams: True)
+    monkeypatch.setattr(cli, "has_screen", lambda *streams: True)
     (tmp_path / "tests").symlink_to(ROOT / "tests")
     monkeypatch.chdir(tmp_path)
 
