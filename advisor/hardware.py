@@ -434,29 +434,51 @@ class NameIndex:
         Raises:
             InputError: no device or more than one has this name; the candidates are listed.
         """
-        compact = re.sub(r"[\s_\-]+", "", name).lower()
-        by_hand = total_memory_mib is None and pci_device_id is None
-        exact = self.by_id.get(name) or (self._hyphenated.get(compact) if by_hand else None)
-        if exact is not None:
-            return exact
-        candidates = self.by_name.get(normalise(name), ())
-        if by_hand:
-            candidates = _without_laptops(candidates)
-        elif len(candidates) > 1:
-            candidates = _by_pci(_by_memory(candidates, total_memory_mib), pci_device_id)
+        candidates = self._named(name, total_memory_mib, pci_device_id)
         if len(candidates) == 1:
             return candidates[0]
+        raise self._refusal(name, candidates)
+
+    def refusal(self, name: str) -> InputError:
+        """Return why a person's ``name`` is refused where :meth:`find` finds nothing, with what may be meant."""
+        return self._refusal(name, self._named(name, None, None))
+
+    def _refusal(self, name: str, candidates: Sequence[Device]) -> InputError:
         if candidates:
-            raise _ambiguous(name, candidates)
+            return _ambiguous(name, candidates)
         family = self._family(name)
         if len(family) > 1:
-            raise _ambiguous(name, family)
-        raise InputError(
+            return _ambiguous(name, family)
+        return InputError(
             "no such device in the catalog",
             value=name,
             accepted="an id of the catalog, or a name that means one device",
             candidates=[device.id for device in family] or self._nearest(name),
         )
+
+    def find(self, name: str) -> Device | None:
+        """Return the one device that a person means by ``name``, as :meth:`resolve` does; None where there is not one.
+
+        Nothing is looked for that might be meant instead, which takes most of the time of a refusal.
+        """
+        candidates = self._named(name, None, None)
+        return candidates[0] if len(candidates) == 1 else None
+
+    def _named(
+        self, name: str, total_memory_mib: float | None, pci_device_id: str | None
+    ) -> Sequence[Device]:
+        """Return the devices of a name that nothing else tells apart."""
+        compact = re.sub(r"[\s_\-]+", "", name).lower()
+        by_hand = total_memory_mib is None and pci_device_id is None
+        exact = self.by_id.get(name) or (self._hyphenated.get(compact) if by_hand else None)
+        if exact is not None:
+            return (exact,)
+        candidates = self.by_name.get(normalise(name), ())
+        if by_hand:
+            return _without_laptops(candidates)
+        if len(candidates) > 1:
+            return _by_pci(_by_memory(candidates, total_memory_mib), pci_device_id)
+        return candidates
 
     def _family(self, name: str) -> tuple[Device, ...]:
         """Return the devices whose id holds every word of ``name`` as a whole word."""

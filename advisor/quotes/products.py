@@ -96,14 +96,13 @@ class Products:
         return self._found[text]
 
     def _find(self, text: str) -> Product | Accessory:
-        try:
-            return Product(self._index.resolve(text), by_name=True)
-        except InputError as error:
-            unresolved = error
+        device = self._index.find(text)
+        if device is not None:
+            return Product(device, by_name=True)
         tokens = self._tokens(text)
         matches = self._matches(tokens)
         if not matches:
-            raise self._unknown(text, tokens, unresolved)
+            raise self._unknown(text, tokens)
         accessory = self._accessory(text, tokens[matches[0].start])
         if accessory is not None:
             return accessory
@@ -276,8 +275,9 @@ class Products:
             (word for word in self._words.machines if f" {word} " in folded and word not in named), None
         )
 
-    def _unknown(self, text: str, tokens: Sequence[str], error: InputError) -> InputError:
+    def _unknown(self, text: str, tokens: Sequence[str]) -> InputError:
         """Return the error, with the devices that share most words where the catalog has no candidates."""
+        error = self._index.refusal(text)
         there = set(tokens)
         shared = {
             each: max(len(there & set(split)) for split in splits)
