@@ -279,9 +279,9 @@ def measured_phases(test: PlannedTest) -> tuple[str, ...]:
 @pytest.mark.usefixtures("brief")
 def test_calibrating_keeps_a_profile_that_estimates_and_checks_follow(capsys, tmp_path, monkeypatch):
     """The whole way of a user on a machine without a GPU, each test repeated for less long than for them."""
-    # One test of each purpose, and of the kinds of operators that a small transformer has.
+    # One test of each purpose, and of operators those that an entry without a datasheet and a small transformer need.
     short = (
-        "linear-tower", "attention-fused", "layer-norm", "optimizer-adamw", "launches-transformer",
+        "linear-wide", "copy", "attention-fused", "layer-norm", "optimizer-adamw", "launches-transformer",
         "step-transformer-small",
     )  # fmt: skip
     tests = [test for test in planned(load_suite(data_root()), CPU, quick=True) if test.name in short]
