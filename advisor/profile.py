@@ -27,7 +27,7 @@ class Timing(Model):
     """Time of one thing that was repeated."""
 
     median_s: Seconds
-    spread: Annotated[float, Field(ge=1, le=1e6)]
+    spread: Annotated[float, Field(ge=1, le=1e12)]
     """Eight in ten repeats lie within the median over and times this."""
     repeats: Annotated[int, Field(ge=1, le=10**9)]
     stable: bool

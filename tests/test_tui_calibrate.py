@@ -146,7 +146,8 @@ def stored_profile(name: str) -> Path:
         software=MeasuredSoftware(torch="2.0", python="3.11", gpu_advisor="0"),
         host=MeasuredHost(system="Linux"), warnings=("[@click=app.quit]hot[/] \x1b[31m",),
     )  # fmt: skip
-    return calibration.keep(profile, name)
+    # Others may call a file of the user's folder what they like.
+    return calibration.keep(profile, "kept").rename(calibration.own_folder() / f"{name}.yaml")
 
 
 def test_the_way_from_the_device_to_a_calibration_that_estimates_use() -> None:
