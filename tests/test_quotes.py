@@ -660,7 +660,7 @@ def _means(device: Device, found: Device) -> bool:
     )
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(st.data())
 def test_no_name_in_the_noise_of_a_vendor_is_taken_for_another(data: st.DataObject) -> None:
     device = data.draw(st.sampled_from(_CARDS))
@@ -690,7 +690,7 @@ def test_every_name_in_a_little_noise_means_its_device_or_none_and_most_mean_it(
     assert read_right / asked > 0.8
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(st.data())
 def test_a_device_that_the_catalog_lacks_is_not_replaced_by_a_sibling(data: st.DataObject) -> None:
     missing = data.draw(st.sampled_from(_CARDS))
@@ -824,7 +824,7 @@ def test_formulas_are_text_and_nothing_unseen_comes_through(tmp_path: Path) -> N
     assert "names no GPU" in refused(tmp_path, "gpu,price", '"=cmd|calc!A1",$5.50')
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
     data=st.one_of(
         st.binary(max_size=200),
