@@ -101,7 +101,9 @@ def test_what_is_known_of_one_gpu_stands_beside_its_facts(advisor: Advisor) -> N
     for of_machines in (False, True):
         noted = [each for each in known if (each.topic != "software") is of_machines]
         # What is said of other frameworks stands behind what is said of PyTorch.
-        levels = [each.level for each in noted if not any(name in each.text for name in frameworks - {"PyTorch"})]
+        levels = [
+            each.level for each in noted if not any(name in each.text for name in frameworks - {"PyTorch"})
+        ]
         assert levels == sorted(levels, key=("blocked", "caution", "works").index)
 
 
