@@ -488,3 +488,21 @@ def test_outlays_by_hand() -> None:
     assert [rent for _, _, rent in bought] == [None, None]
     rented = outlays(job_costs(Prices(None, 1.0), 1, 10.0, Power(500.0), terms), terms, points=2)
     assert [(buy, rent) for _, buy, rent in rented] == [(None, 0.0), (None, pytest.approx(end))]
+
+
+def test_other_prices_leave_the_machine_as_it_is() -> None:
+    prices = Prices(3000.0, 2.0, spot_usd_per_h=1.0, host_usd_per_gpu=500.0, host_power_w_per_gpu=50.0)
+    assert prices.times(0.5, 3.0) == dataclasses.replace(
+        prices, purchase_usd=1500.0, rent_usd_per_h=6.0, spot_usd_per_h=3.0
+    )
+    assert Prices(None, None).times(0.5, 3.0) == Prices(None, None)
+
+
+def test_an_hour_of_several_gpus_by_hand() -> None:
+    """Four cards with 25 W of idle machine each, half on in the 108 h beside 60; spot adds a tenth."""
+    terms = Terms(0.20, 1.5, 60.0, 2.0, idle_share=0.5, spot=True, spot_overhead=0.1)
+    prices = Prices(3000.0, 2.0, spot_usd_per_h=1.0, host_idle_w_per_gpu=25.0)
+    hourly = hourly_costs(prices, 4, Power(1000.0, 300.0), terms)
+    assert hourly.idle_kwh == pytest.approx(0.4 * 0.5 * 108 / 60 * 1.5)
+    assert hourly.rent == hourly.rented == pytest.approx(4 * 1.0 * 1.1)
+    assert hourly_costs(prices, 4, Power(1000.0), terms, hours=10.0).rent == pytest.approx(4.4)
