@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 
 from advisor.hardware import Device
@@ -15,6 +16,8 @@ from advisor.price_documents import (
 )
 from advisor.prices import PriceKind, PriceRecord
 
+_PLACE_IN_FILE = re.compile(r", (?:line|quote) [0-9]+")
+"""What stands behind the name of the file in the source of a quote: the file is what ``prices remove`` takes."""
 _NO_HISTORY: Sequence[PricePointDocument] = ()
 
 
@@ -106,8 +109,7 @@ def _sources(book: PriceBook) -> Iterable[PriceSourceDocument]:
     grouped: dict[tuple[str, str], list[PriceRecord]] = {}
     for record in book.records():
         kind = "quotes" if record.kind.startswith("quote") else "shipped" if is_shipped(record) else "live"
-        # The file is what `prices remove` takes.
-        name = record.source.rpartition(", line ")[0] or record.source if kind == "quotes" else record.source
+        name = _PLACE_IN_FILE.split(record.source)[0] if kind == "quotes" else record.source
         grouped.setdefault((kind, name), []).append(record)
     for (kind, name), records in sorted(grouped.items()):
         days: Mapping[str, PriceRecord] = {record.date: record for record in records}

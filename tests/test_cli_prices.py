@@ -190,3 +190,7 @@ def test_the_list_of_prices_says_for_how_many_a_quote_holds_and_which_file_it_is
     assert "for 4+, until" in out
     _, out, _ = run("prices", *AS_OF, "--width", "160")
     assert "reseller-usa.csv (Acme" in out
+    run("prices", "import", str(DATA / "procurement" / "cloud.json"), "--rate", "EUR=1.08", *AS_OF)
+    _, out, _ = run("prices", *AS_OF, "--json")
+    files = [each["name"] for each in json.loads(out)["sources"] if each["kind"] == "quotes"]
+    assert files == ["cloud.json (Wolke AG)", "reseller-usa.csv (Acme Computing)"]

@@ -16,7 +16,7 @@ from textual.widgets.option_list import Option
 
 from advisor import units
 from advisor.errors import AdvisorError
-from advisor.paths import given_path
+from advisor.paths import given_path, is_file
 from advisor.tui.dialogs.dialog import Dialog
 from advisor.tui.plain import plain
 from advisor.units import format_count
@@ -110,7 +110,7 @@ class PickModel(Dialog[str]):
     def _entered(self, event: Input.Submitted) -> None:
         event.stop()
         text = event.value.strip()
-        if _looks_like_file(text) and _is_file(text):
+        if _looks_like_file(text) and is_file(given_path(text)):
             self.dismiss(text)
             return
         place = self.query_one(OptionList).highlighted
@@ -136,13 +136,6 @@ class PickModel(Dialog[str]):
             field.focus()
             return
         self.dismiss(name)
-
-
-def _is_file(text: str) -> bool:
-    try:
-        return given_path(text).is_file()
-    except (OSError, ValueError):
-        return False
 
 
 def _looks_like_file(text: str) -> bool:
